@@ -1,0 +1,265 @@
+"""What a model asks of an image: bands by name, one unit, one scaling, one pixel size."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from minedetect.errors import BandMismatch
+from minedetect.grid import Window, pixel_size_m
+from minedetect.raster import Float, Raster, read, thinned
+
+Unit = Literal["reflectance", "uint8"]
+
+REFLECTANCE_SCALE = 10_000.0
+LOW_PERCENT, HIGH_PERCENT = 0.1, 99.9
+PIXEL_SIZE_TOLERANCE = 0.2
+SCALED_MIN, SCALED_MAX = -1.0, 2.0
+"""Scaled values beyond these are sensor faults; bounding them keeps one pixel from ruling a window."""
+SAMPLES_PER_SCENE = 1_000_000
+SAMPLE_SIDE_PX = 600
+DRIFT_MARGIN = 0.25
+"""Share of the scaling's span beyond its limits that random gains in training still cover."""
+
+
+def canonical(name: str) -> str:
+    """One spelling of a band name: "B02", "b2" and "Band 2" are "B2"; "B8A" stays itself."""
+    text = name.strip().upper().replace("BAND", "B").replace(" ", "").replace("_", "")
+    numbered = re.fullmatch(r"B?0*(\d+)(A?)", text)
+    return f"B{numbered[1]}{numbered[2]}" if numbered else text
+
+
+def name_bands(raster: Raster, given: str) -> tuple[str, ...]:
+    """Names of a raster's bands, in the file's order: what the file says, else what the user gave.
+
+    Names given for a file that has these among its own are a choice of bands, not new names.
+
+    Args:
+        raster: the image's header.
+        given: comma-separated names, or "".
+
+    Raises:
+        BandMismatch: no names at all, a wrong count, or a name twice.
+    """
+    count = len(raster.bands)
+    own, told = tuple(canonical(b) for b in raster.bands), _split_names(given)
+    names = own if all(own) and (not told or set(told) <= set(own)) else told
+    if not names:
+        raise BandMismatch(
+            f"{raster.path.name} has {count} bands without names. "
+            f"Say which they are, in order: --bands {_proposal(count)}"
+        )
+    if len(names) != count:
+        raise BandMismatch(
+            f"{raster.path.name} has {count} bands, but {len(names)} names were given: {', '.join(names)}. "
+            "Give one name for each band, in order."
+        )
+    if len(set(names)) != count:
+        raise BandMismatch(f"{raster.path.name} has a band name twice: {', '.join(names)}. Name each band once.")
+    return names
+
+
+def training_bands(raster: Raster, given: str) -> tuple[str, ...]:
+    """Bands to learn from: those the user gave, else all of the image's, in its order.
+
+    Raises:
+        BandMismatch: as `name_bands`.
+    """
+    names = name_bands(raster, given)
+    return _split_names(given) or names
+
+
+def _split_names(given: str) -> tuple[str, ...]:
+    return tuple(canonical(n) for n in given.split(",")) if given.strip() else ()
+
+
+def _proposal(count: int) -> str:
+    known = {3: "B2,B3,B4", 4: "B2,B3,B4,B8", 5: "B2,B3,B4,B8,B11", 12: "B1,B2,B3,B4,B5,B6,B7,B8,B8A,B9,B11,B12"}
+    return known.get(count, ",".join(f"NAME{i}" for i in range(1, count + 1)))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How an image's samples become the model's input: which bands, in which unit.
+
+    Args:
+        positions: band positions (from 0) in the file, in the order wanted.
+        unit: what the values mean after `offset` and `scale`.
+        scale: divisor of the stored value.
+        offset: subtracted from the stored value first.
+        notes: sentences that say what was assumed or changed.
+    """
+
+    positions: tuple[int, ...]
+    unit: Unit
+    scale: float
+    offset: float
+    notes: tuple[str, ...] = ()
+
+    def read(self, raster: Raster, window: Window) -> Float:
+        """Pixels of one window: float32 (C, H, W) in `unit`, NaN where unobserved."""
+        stored = read(raster, window, self.positions)
+        return np.asarray((stored - np.float32(self.offset)) / np.float32(self.scale))
+
+
+def reading_of(raster: Raster, names: Sequence[str], wanted: Sequence[str], offset: float = 0.0) -> Reading:
+    """Plan how to read `wanted` bands of an image whose bands are called `names`.
+
+    Integer reflectance (times 10000) and float reflectance are told apart by the stored type
+    and the size of the values, and both become reflectance from 0 to about 1.
+
+    Raises:
+        BandMismatch: bands are missing; the message lists them.
+    """
+    missing = [n for n in wanted if n not in names]
+    if missing:
+        raise BandMismatch(
+            f"{raster.path.name} lacks {', '.join(missing)}: it has {', '.join(names)}, "
+            f"and {', '.join(wanted)} are needed. Use an image with these bands."
+        )
+    positions = tuple(names.index(n) for n in wanted)
+    notes = []
+    if positions != tuple(range(len(names))):
+        notes.append(f"Bands {', '.join(wanted)} were picked by name from {', '.join(names)} of {raster.path.name}.")
+    if raster.dtype == "uint8":
+        return Reading(positions, "uint8", 255.0, 0.0, (*notes, f"{raster.path.name}: 8-bit values, divided by 255."))
+    values = thinned(raster, positions, SAMPLE_SIDE_PX)
+    values = values[~np.isnan(values)]
+    scale = REFLECTANCE_SCALE if values.size and np.percentile(values, 99) > 2.0 + offset else 1.0
+    if scale != 1.0:
+        notes.append(f"{raster.path.name}: values read as reflectance times 10000.")
+    if scale == 1.0 and offset:
+        raise BandMismatch(
+            f"{raster.path.name} holds reflectance from 0 to 1; --reflectance-offset is for integer values."
+        )
+    if scale != 1.0 and not offset and values.size and values.min() >= 900:
+        notes.append(
+            f"{raster.path.name}: no value is below {values.min():.0f}. Products of baseline 04.00 and later carry "
+            "an offset of 1000: if this is one, add --reflectance-offset 1000."
+        )
+    return Reading(positions, "reflectance", scale, offset, tuple(notes))
+
+
+@dataclass(frozen=True)
+class BandContract:
+    """Bands, unit, scaling and pixel size a model learned with; stored in the model, never refitted.
+
+    Args:
+        names: canonical band names in order.
+        unit: what values mean before scaling.
+        low: per band, the value that becomes 0.
+        high: per band, the value that becomes 1.
+        pixel_m: ground size of a training pixel in metres.
+    """
+
+    names: tuple[str, ...]
+    unit: Unit
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    pixel_m: float
+
+    def scale(self, pixels: Float) -> Float:
+        """Scale pixels with the training's own limits.
+
+        Args:
+            pixels: float32 (C, H, W) in `unit`, NaN where unobserved.
+
+        Returns:
+            float32 (C, H, W), mostly 0 to 1, NaN kept.
+        """
+        low = np.asarray(self.low, np.float32)[:, None, None]
+        span = np.asarray(self.high, np.float32)[:, None, None] - low
+        scaled: Float = np.clip((pixels - low) / span, SCALED_MIN, SCALED_MAX)
+        return scaled
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> BandContract:
+        return cls(
+            names=tuple(content["names"]),
+            unit=content["unit"],
+            low=tuple(content["low"]),
+            high=tuple(content["high"]),
+            pixel_m=float(content["pixel_m"]),
+        )
+
+    def reading(self, raster: Raster, given_names: str = "", offset: float = 0.0) -> Reading:
+        """Plan how this contract reads an image.
+
+        Raises:
+            BandMismatch: bands are missing, or the image holds another unit.
+        """
+        reading = reading_of(raster, name_bands(raster, given_names), self.names, offset)
+        if reading.unit != self.unit:
+            raise BandMismatch(f"{raster.path.name} holds {reading.unit} values; the model learned {self.unit}.")
+        return reading
+
+    def at_pixel_size(self, raster: Raster, resample: bool) -> tuple[Raster, tuple[str, ...]]:
+        """The image at a pixel size this model can read, and what was done about it.
+
+        Raises:
+            BandMismatch: more than 20 % off the training's, and resampling was not asked for.
+        """
+        size_m = pixel_size_m(raster.grid)
+        if abs(size_m / self.pixel_m - 1) <= PIXEL_SIZE_TOLERANCE:
+            return raster, ()
+        if not resample:
+            raise BandMismatch(
+                f"{raster.path.name} has {size_m:.1f} m pixels; the model learned at {self.pixel_m:.1f} m. "
+                "Use an image of that resolution, or add --resample."
+            )
+        grid = raster.grid.zoom_out(self.pixel_m / size_m)
+        return raster.onto(grid), (
+            f"{raster.path.name} was resampled from {size_m:.1f} m to {self.pixel_m:.1f} m pixels.",
+        )
+
+
+def value_limits(samples: Sequence[Float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Per band, the 0.1 and 99.9 percentiles over all training samples together.
+
+    Args:
+        samples: float32 (C, N) per scene, without NaN. Each scene counts by its number of samples.
+
+    Returns:
+        Low and high limit of each band; high is always above low.
+    """
+    pooled = np.concatenate(list(samples), axis=1)
+    low, high = np.percentile(pooled, [LOW_PERCENT, HIGH_PERCENT], axis=1)
+    high = np.where(high > low, high, low + 1e-6)
+    return tuple(low.astype(float)), tuple(high.astype(float))
+
+
+def training_sample(pixels: Float, use: npt.NDArray[np.bool_], seed: int) -> Float:
+    """Valid pixels of one scene inside the training area, thinned to at most a million.
+
+    Args:
+        pixels: float32 (C, H, W), NaN where unobserved.
+        use: bool (H, W), the training area.
+        seed: of the thinning.
+
+    Returns:
+        float32 (C, N).
+    """
+    rows, cols = np.nonzero(use & ~np.isnan(pixels).any(axis=0))
+    if len(rows) > SAMPLES_PER_SCENE:
+        kept = np.random.default_rng(seed).choice(len(rows), SAMPLES_PER_SCENE, replace=False)
+        rows, cols = rows[kept], cols[kept]
+    return pixels[:, rows, cols]
+
+
+def value_drift(contract: BandContract, reading: Reading, raster: Raster) -> dict[str, float]:
+    """Share of an image's values that training never saw, its random gains included, per band."""
+    pixels = thinned(raster, reading.positions, SAMPLE_SIDE_PX).reshape(len(contract.names), -1)
+    seen = (pixels[:, ~np.isnan(pixels).any(axis=0)] - reading.offset) / reading.scale
+    low, high = np.asarray(contract.low)[:, None], np.asarray(contract.high)[:, None]
+    margin = DRIFT_MARGIN * (high - low)
+    far = (seen < low - margin) | (seen > high + margin)
+    shares = far.mean(axis=1) if seen.size else np.zeros(len(contract.names))
+    return {name: float(share) for name, share in zip(contract.names, shares, strict=True)}

@@ -1,0 +1,277 @@
+"""Every setting once: name, default, limits, help. Flags, forms, JSON and the README table come from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from minedetect.errors import SettingError
+
+Preset = Literal["auto", "cpu", "full", "fast", "accurate"]
+
+
+class SettingsGroup(BaseModel):
+    """Frozen settings; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SeedSettings(SettingsGroup):
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="Seed of every random choice.")] = 0
+
+
+class ImageSettings(SettingsGroup):
+    """How images are read."""
+
+    bands: Annotated[
+        str,
+        Field(
+            description="Band names in the file's order, such as B2,B3,B4,B8,B11, for an image without names; "
+            "empty: the names in the file."
+        ),
+    ] = ""
+    reflectance_offset: Annotated[
+        float,
+        Field(
+            ge=-10_000,
+            le=10_000,
+            description="Digital number subtracted from integer reflectance before division by 10000 "
+            "(1000 for Sentinel-2 products of baseline 04.00 and later).",
+        ),
+    ] = 0.0
+    resample: Annotated[
+        bool,
+        Field(description="Resample an image whose pixel size differs by more than 20 % from the training's."),
+    ] = False
+
+
+class TileSettings(SettingsGroup):
+    """How training tiles are cut and split."""
+
+    tile_px: Annotated[int, Field(ge=64, le=1024, multiple_of=16, description="Side of a training tile.")] = 256
+    tile_overlap: Annotated[float, Field(ge=0.0, le=0.9, description="Overlap of neighbouring tiles, as a share.")] = (
+        0.5
+    )
+    validation_share: Annotated[
+        float, Field(ge=0.05, le=0.5, description="Share of the mine area kept for validation.")
+    ] = 0.2
+    max_gap_px: Annotated[
+        int,
+        Field(ge=0, le=1024, description="Widest gap kept between training and validation where there is room."),
+    ] = 256
+
+
+class ModelSettings(SettingsGroup):
+    """The network."""
+
+    width: Annotated[
+        int, Field(ge=4, le=128, description="Channels of the first U-Net stage (64: 31.0 M parameters).")
+    ] = 64
+    init: Annotated[str, Field(description="A local model file whose weights seed the network.")] = ""
+
+
+class DeviceSettings(SettingsGroup):
+    """Where to compute."""
+
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], Field(description="auto: the GPU where there is one, else the processor.")
+    ] = "auto"
+    precision: Annotated[
+        Literal["auto", "bf16", "float32"],
+        Field(description="auto: bf16 where the hardware has it, else float32."),
+    ] = "auto"
+
+
+class OptimizerSettings(SettingsGroup):
+    """How the network is trained."""
+
+    epochs: Annotated[int, Field(ge=1, le=1000, description="Most passes over the training tiles.")] = 50
+    batch: Annotated[int, Field(ge=1, le=256, description="Tiles per optimizer step.")] = 16
+    tiles_per_epoch: Annotated[
+        int,
+        Field(ge=0, le=100_000, description="Tiles drawn per epoch; 0: each training tile once."),
+    ] = 0
+    learning_rate: Annotated[float, Field(gt=0, le=0.1, description="Adam's first learning rate.")] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0, le=0.1, description="Adam's weight decay.")] = 1e-4
+    plateau_epochs: Annotated[
+        int, Field(ge=1, le=100, description="Epochs without a better validation loss before the rate is halved.")
+    ] = 6
+    early_stop_epochs: Annotated[
+        int, Field(ge=1, le=1000, description="Epochs without a better validation IoU before training ends.")
+    ] = 15
+    background_weight: Annotated[
+        float, Field(ge=0, le=100, description="Loss weight of background; 0: computed from the tiles.")
+    ] = 0.0
+    mine_weight: Annotated[
+        float, Field(ge=0, le=100, description="Loss weight of mines; 0: computed from the tiles.")
+    ] = 0.0
+    dice_weight: Annotated[float, Field(ge=0, le=10, description="Weight of the Dice term in the loss.")] = 0.5
+    clip_norm: Annotated[float, Field(gt=0, le=100, description="Largest gradient norm.")] = 1.0
+    averaging: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=0.9999,
+            description="Decay per step of the running average of the weights that is validated and kept; 0: none.",
+        ),
+    ] = 0.95
+    flips: Annotated[bool, Field(description="Flip and quarter-turn training tiles at random.")] = True
+    brightness_jitter: Annotated[
+        float, Field(ge=0, le=0.5, description="Random gain common to all bands, as a share.")
+    ] = 0.15
+    band_jitter: Annotated[float, Field(ge=0, le=0.5, description="Random gain of each band, as a share.")] = 0.1
+
+
+class PredictSettings(SettingsGroup):
+    """How a scene is predicted."""
+
+    window_px: Annotated[int, Field(ge=64, le=4096, multiple_of=16, description="Side of a prediction window.")] = 512
+    window_overlap: Annotated[
+        float, Field(ge=0.0, le=0.75, description="Overlap of neighbouring prediction windows, as a share.")
+    ] = 0.25
+    eightfold: Annotated[bool, Field(description="Average over the eight flips and turns (eight times the work).")] = (
+        False
+    )
+    threshold: Annotated[
+        float,
+        Field(ge=0.0, lt=1.0, description="Probability above which a pixel is mine; 0: the one stored in the model."),
+    ] = 0.0
+
+
+class ChangeSettings(SettingsGroup):
+    """How class rasters become hectares."""
+
+    min_patch_ha: Annotated[
+        float, Field(ge=0, le=100, description="Smallest patch kept in a prediction, 8-connected.")
+    ] = 0.5
+
+
+class GateSettings(SettingsGroup):
+    """When a figure may be called a result."""
+
+    gate_low: Annotated[
+        float, Field(gt=0, le=1, description="Least plausible ratio of predicted to labelled hectares.")
+    ] = 0.5
+    gate_high: Annotated[
+        float, Field(ge=1, le=100, description="Largest plausible ratio of predicted to labelled hectares.")
+    ] = 2.0
+    review_growth: Annotated[
+        float,
+        Field(ge=1, le=100, description="Growth between the dates, or its inverse, beyond which a person must look."),
+    ] = 3.0
+
+
+class AboutSettings(SettingsGroup):
+    """What reports say."""
+
+    mine_definition: Annotated[
+        str, Field(max_length=500, description="What counts as mine in the labels; every report prints it.")
+    ] = "Open pits, dumps, tailings and ponds inside the labelled outlines."
+
+
+class TrainingSettings(
+    ImageSettings, TileSettings, ModelSettings, OptimizerSettings, DeviceSettings, PredictSettings, SeedSettings
+):
+    """What `train` uses."""
+
+    preset: Annotated[
+        Preset, Field(description="Defaults for a machine or a purpose; auto: cpu without a GPU, else full.")
+    ] = "auto"
+
+
+class InferenceSettings(ImageSettings, DeviceSettings, PredictSettings, ChangeSettings):
+    """What `predict` and `evaluate` use."""
+
+
+class Settings(TrainingSettings, InferenceSettings, GateSettings, AboutSettings):
+    """What a whole run uses."""
+
+
+PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "cpu": (
+        "The default without a GPU: a small network that trains in minutes on two cores.",
+        {"width": 16, "epochs": 60, "batch": 4, "learning_rate": 2e-3, "early_stop_epochs": 25},
+    ),
+    "full": ("The reference: 31.0 M parameters, for a GPU.", {}),
+    "fast": (
+        "A first look: a small network and few epochs.",
+        {"width": 16, "epochs": 15, "batch": 8, "learning_rate": 2e-3},
+    ),
+    "accurate": (
+        "When hours do not matter: longer, gentler, stronger augmentation, eight-fold prediction.",
+        {
+            "epochs": 100,
+            "learning_rate": 5e-4,
+            "early_stop_epochs": 30,
+            "brightness_jitter": 0.25,
+            "band_jitter": 0.15,
+            "eightfold": True,
+        },
+    ),
+}
+
+
+def settings_from(values: Mapping[str, Any], gpu: bool) -> Settings:
+    """Settings from a user's values over the preset's over the defaults.
+
+    Args:
+        values: setting name to value, only those the user gave.
+        gpu: whether a GPU will do the work; decides what preset "auto" means.
+
+    Raises:
+        SettingError: an unknown name or a value outside its limits, in words.
+    """
+    preset = str(values.get("preset", "auto"))
+    if preset == "auto":
+        preset = "full" if gpu else "cpu"
+    if preset not in PRESETS:
+        raise SettingError(f"There is no preset {preset!r}. Choose one of: {', '.join(PRESETS)}.")
+    merged = {**PRESETS[preset][1], **values, "preset": preset}
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise SettingError(in_words(error)) from error
+
+
+def flag(name: str) -> str:
+    """The command line flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def in_words(error: ValidationError) -> str:
+    """The first fault of a validation, as a sentence that names the flag, the value and its limits."""
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else "settings"
+    if first["type"] == "extra_forbidden":
+        return f"There is no setting {name!r}. See the table of settings in the README."
+    seen = first.get("input")
+    return f"Setting {flag(name)} is {seen!r}: {first['msg'].lower()}. {describe(name)}"
+
+
+def limits(name: str) -> tuple[float | None, float | None]:
+    """Least and largest value of a numeric setting, None where there is no such limit."""
+    low = high = None
+    for rule in Settings.model_fields[name].metadata:
+        low = getattr(rule, "ge", getattr(rule, "gt", low))
+        high = getattr(rule, "le", getattr(rule, "lt", high))
+    return low, high
+
+
+def describe(name: str) -> str:
+    """Help of one setting with its limits, one line."""
+    text = str(Settings.model_fields[name].description)
+    low, high = limits(name)
+    return text if low is None else f"{text} From {low:g} to {high:g}."
+
+
+def settings_table() -> str:
+    """The README's table of settings, in Markdown."""
+    rows = ["| flag | default | limits | meaning |", "| --- | --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        low, high = limits(name)
+        between = "" if low is None else f"{low:g} to {high:g}"
+        shown = f"`{field.default}`" if field.default != "" else "none"
+        rows.append(f"| `{flag(name)}` | {shown} | {between} | {field.description} |")
+    return "\n".join(rows)

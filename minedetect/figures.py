@@ -1,0 +1,271 @@
+"""The pictures: image, mask and edges before training; curves; and both dates with their change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.ndimage
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from odc.geo.geobox import GeoBox
+
+from minedetect.change import GONE, NEW
+from minedetect.grid import pixel_size_m
+from minedetect.measure import hectares
+from minedetect.raster import CHANGE_NODATA, IGNORE, MINE, Float, Mask
+from minedetect.runs import replacing
+
+RED, BLUE, YELLOW, GREY = "#D1495B", "#2E6FBB", "#F2C14E", "#8A8F98"
+"""Red is new and blue is gone everywhere; told apart by people with any colour vision."""
+PANEL_PX = 900
+DPI = 110
+SMALL_PATCH_PX = 50
+
+Rgb = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """One display stretch, shared by all dates: reflectance limits per shown band.
+
+    Args:
+        low: float32 (3,), shown black.
+        high: float32 (3,), shown full.
+    """
+
+    low: Float
+    high: Float
+
+    @classmethod
+    def of(cls, pixels: Float) -> Stretch:
+        """From the 1 and 99 percentiles of float32 (3, h, w), NaN left out."""
+        low, high = np.nanpercentile(pixels.reshape(3, -1), [1, 99], axis=1).astype(np.float32)
+        return cls(low, np.maximum(high, low + 1e-6))
+
+    def __call__(self, pixels: Float) -> Rgb:
+        """Display colours (h, w, 3) from 0 to 1; light grey where unobserved."""
+        scaled = (pixels - self.low[:, None, None]) / (self.high - self.low)[:, None, None]
+        rgb: Rgb = np.moveaxis(np.clip(scaled, 0, 1) ** np.float32(0.8), 0, -1)
+        return np.where(np.isnan(rgb), np.float32(0.85), rgb)
+
+
+def shown_bands(names: Sequence[str]) -> tuple[int, int, int]:
+    """Positions of red, green and blue; the first bands where there are no such names."""
+    if {"B4", "B3", "B2"} <= set(names):
+        return names.index("B4"), names.index("B3"), names.index("B2")
+    last = len(names) - 1
+    return min(2, last), min(1, last), 0
+
+
+def thinned(array: npt.NDArray[Any], most_px: int = PANEL_PX) -> npt.NDArray[Any]:
+    """Every n-th row and column of (..., H, W), so that no side exceeds `most_px`."""
+    factor = max(1, -(-max(array.shape[-2:]) // most_px))
+    return array[..., ::factor, ::factor]
+
+
+def _panels(count: int, shape: tuple[int, ...], columns: int) -> tuple[Figure, list[Axes]]:
+    rows = -(-count // columns)
+    ratio = shape[0] / shape[1]
+    width = 4.6 * columns
+    figure = Figure(figsize=(width, 4.6 * min(ratio, 1.8) * rows + 0.9 * rows), dpi=DPI, layout="constrained")
+    axes = [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
+    for ax in axes:
+        ax.set_xticks([])
+        ax.set_yticks([])
+    return figure, axes
+
+
+def _scale_bar(ax: Axes, grid: GeoBox, shape: tuple[int, ...]) -> None:
+    """A bar of a round number of kilometres, about a fifth of the picture wide."""
+    metres_a_px = pixel_size_m(grid) * grid.shape[1] / shape[1]
+    wanted = metres_a_px * shape[1] / 5
+    length_m = max((m for e in range(1, 7) for m in (10**e, 2 * 10**e, 5 * 10**e) if m <= wanted), default=10)
+    length_px = length_m / metres_a_px
+    x, y = 0.04 * shape[1], 0.95 * shape[0]
+    ax.plot([x, x + length_px], [y, y], color="white", linewidth=5, solid_capstyle="butt")
+    ax.plot([x, x + length_px], [y, y], color="black", linewidth=2.5, solid_capstyle="butt")
+    label = f"{length_m / 1000:g} km" if length_m >= 1000 else f"{length_m} m"
+    ax.text(
+        x,
+        y - 0.02 * shape[0],
+        label,
+        fontsize=9,
+        va="bottom",
+        bbox={"facecolor": "white", "alpha": 0.8, "pad": 1.5, "linewidth": 0},
+    )
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _overlay(rgb: Rgb, chosen: npt.NDArray[np.bool_], colour: str, opacity: float) -> Rgb:
+    from matplotlib.colors import to_rgb
+
+    mixed = rgb.copy()
+    mixed[chosen] = (1 - opacity) * rgb[chosen] + opacity * np.array(to_rgb(colour), np.float32)
+    return mixed
+
+
+def _flat(chosen: npt.NDArray[np.bool_], unknown: npt.NDArray[np.bool_], colour: str) -> Rgb:
+    white = np.full((*chosen.shape, 3), 0.97, np.float32)
+    return _overlay(_overlay(white, unknown, GREY, 0.6), chosen, colour, 1.0)
+
+
+def _outline_of(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    edge: npt.NDArray[np.bool_] = chosen & ~scipy.ndimage.binary_erosion(chosen, np.ones((3, 3), bool))
+    return edge
+
+
+def draw_mask(path: Path, rgb: Rgb, mask: Mask, grid: GeoBox, title: str) -> None:
+    """`mask_visualization.png`: image, mask, and the mask over the image.
+
+    Args:
+        path: the PNG.
+        rgb: display colours (h, w, 3), thinned as `mask` is here.
+        mask: uint8 (H, W), 0, 1 or 255.
+        grid: where the mask lies.
+        title: the scene's name.
+    """
+    small = thinned(mask)
+    mine, unknown = small == MINE, small == IGNORE
+    figure, axes = _panels(3, small.shape, 3)
+    area_ha = hectares(mask, grid, MINE)
+    share = float((mask == MINE).mean())
+    axes[0].imshow(rgb)
+    axes[0].set_title(f"Image: {title}")
+    axes[1].imshow(_flat(mine, unknown, RED))
+    axes[1].set_title(f"Mask: {area_ha:,.1f} ha mine, {share:.2%} of the scene")
+    axes[2].imshow(_overlay(_overlay(rgb, mine, RED, 0.35), _outline_of(mine), YELLOW, 1.0))
+    axes[2].set_title("Mask over image")
+    for ax in (axes[0], axes[2]):
+        _scale_bar(ax, grid, small.shape)
+    keys = [Patch(color=RED, label="mine"), Patch(color=GREY, label="unknown")]
+    axes[1].legend(handles=keys if unknown.any() else keys[:1], loc="lower right")
+    _save(figure, path)
+
+
+def draw_edges(path: Path, rgb: Rgb, mask: Mask, grid: GeoBox) -> None:
+    """`mask_edge_analysis.png`: where the mask's edge runs, close up on the largest mine, and patch sizes."""
+    small = thinned(mask)
+    mine = small == MINE
+    figure, axes = _panels(3, small.shape, 3)
+    axes[0].imshow(_overlay(rgb, _outline_of(mine), YELLOW, 1.0))
+    axes[0].set_title("Edge of the mask")
+    _scale_bar(axes[0], grid, small.shape)
+    patches, count = scipy.ndimage.label(mine, np.ones((3, 3)))
+    if count:
+        largest = int(np.argmax(np.bincount(patches.ravel())[1:]))
+        rows, cols = scipy.ndimage.find_objects(patches)[largest]
+        near = tuple(slice(max(0, s.start - 12), s.stop + 12) for s in (rows, cols))
+        axes[1].imshow(_overlay(rgb[near], _outline_of(mine)[near], YELLOW, 1.0))
+    axes[1].set_title("Largest mine, close up: does the line follow the ground?")
+    _patch_sizes(axes[2], mask, grid)
+    _save(figure, path)
+
+
+def _patch_sizes(ax: Axes, mask: Mask, grid: GeoBox) -> None:
+    patches, count = scipy.ndimage.label(mask == MINE, np.ones((3, 3)))
+    sizes_px = np.bincount(patches.ravel())[1:]
+    sizes = np.sort(sizes_px)[::-1] * hectares(mask, grid, MINE) / max(int(sizes_px.sum()), 1)
+    shown = sizes[:30]
+    ax.barh(np.arange(len(shown)), shown, color=BLUE)
+    ax.invert_yaxis()
+    ax.set_xlabel("hectares")
+    ax.set_xticks(np.linspace(0, float(shown.max()) if len(shown) else 1.0, 5).round(1))
+    ax.set_ylabel("patch, largest first")
+    small = int((sizes_px < SMALL_PATCH_PX).sum())
+    ax.set_title(f"{count} patches, {small} under {SMALL_PATCH_PX} px")
+
+
+def draw_history(path: Path, history: Sequence[dict[str, float]], best_epoch: int) -> None:
+    """`training_history.png`: loss, IoU and Dice per epoch, the kept epoch marked.
+
+    Args:
+        path: the PNG.
+        history: rows of `metrics.csv`.
+        best_epoch: the epoch whose weights were kept.
+    """
+    figure = Figure(figsize=(12, 4), dpi=DPI, layout="constrained")
+    epochs = [row["epoch"] for row in history]
+    panels: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
+        ("Loss", (("train_loss", "training", GREY), ("validation_loss", "validation", BLUE))),
+        ("IoU of mines, validation", (("iou", "IoU", BLUE),)),
+        ("Dice of mines, validation", (("dice", "Dice", BLUE),)),
+    )
+    for i, (title, lines) in enumerate(panels):
+        ax = figure.add_subplot(1, 3, i + 1)
+        for key, label, colour in lines:
+            ax.plot(epochs, [row[key] for row in history], color=colour, label=label, marker=".", markersize=4)
+        ax.axvline(best_epoch, color=RED, linestyle="--", linewidth=1, label=f"kept: epoch {best_epoch}")
+        ax.set_title(title)
+        ax.set_xlabel("epoch")
+        ax.set_ylim(bottom=0, top=1 if i else None)
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize=8)
+    _save(figure, path)
+
+
+@dataclass(frozen=True)
+class ResultPicture:
+    """What `inference_results.png` shows, all thinned alike: labels, and per date image and classes."""
+
+    years: tuple[str, str]
+    rgb: tuple[Rgb, Rgb]
+    classes: tuple[Mask, Mask]
+    labels: Mask | None
+    change: npt.NDArray[np.int8]
+    hectares: tuple[float, float]
+    new_ha: float
+    gone_ha: float
+    verdict: str
+
+
+def draw_results(path: Path, picture: ResultPicture, grid: GeoBox) -> None:
+    """`inference_results.png`: both images, labels, both predictions, and the change."""
+    first, second = picture.years
+    shape = picture.change.shape
+    figure, axes = _panels(6, shape, 3)
+    for ax, year, rgb in ((axes[0], first, picture.rgb[0]), (axes[1], second, picture.rgb[1])):
+        ax.imshow(rgb)
+        ax.set_title(f"Image {year}")
+        _scale_bar(ax, grid, shape)
+    if picture.labels is None:
+        axes[2].imshow(picture.rgb[0])
+        axes[2].set_title("No labels were given")
+    else:
+        axes[2].imshow(_overlay(picture.rgb[0], picture.labels == MINE, YELLOW, 0.6))
+        axes[2].set_title(f"Labels {first}")
+    for ax, year, classes, area in zip(axes[3:5], picture.years, picture.classes, picture.hectares, strict=True):
+        ax.imshow(_flat(classes == MINE, classes == IGNORE, "#4A4E57"))
+        ax.set_title(f"Predicted mine {year}: {area:,.1f} ha")
+    _draw_change(axes[5], picture)
+    figure.suptitle(f"Mining {first} to {second}. Verdict: {picture.verdict}", fontsize=13)
+    _save(figure, path)
+
+
+def _draw_change(ax: Axes, picture: ResultPicture) -> None:
+    shown = np.full((*picture.change.shape, 3), 1.0, np.float32)
+    for chosen, colour, opacity in (
+        (picture.change == CHANGE_NODATA, GREY, 0.5),
+        (_outline_of((picture.change == 0) & (picture.classes[0] == MINE)), GREY, 1.0),
+        (picture.change == NEW, RED, 1.0),
+        (picture.change == GONE, BLUE, 1.0),
+    ):
+        shown = _overlay(shown, chosen, colour, opacity)
+    ax.imshow(shown)
+    ax.set_title(f"Change: {picture.new_ha:,.1f} ha new, {picture.gone_ha:,.1f} ha gone")
+    keys = [
+        Patch(color=RED, label="new"),
+        Patch(color=BLUE, label="gone"),
+        Patch(facecolor="white", edgecolor=GREY, label="unchanged (outline: mine on both dates)"),
+        Patch(color="#C4C7CB", label="no data"),
+    ]
+    ax.legend(handles=keys, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=3, fontsize=8)

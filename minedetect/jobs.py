@@ -1,0 +1,162 @@
+"""Long work as child processes: start one for a run, watch it, stop it. The run folder is the only truth."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime
+
+import psutil
+from filelock import FileLock, Timeout
+
+from minedetect.errors import RunError
+from minedetect.runs import LOG, Run, Status, home, list_runs, open_run
+
+DEMO = "demo"
+"""Name of the run of the built-in district."""
+
+COMMAND = (sys.executable, "-m", "minedetect")
+NICENESS = 10
+"""Lower priority, so that pages stay quick while a job computes."""
+GRACE_S = 3.0
+"""How long a job may take to end by itself after it was asked to."""
+START_LOCK = ".start.lock"
+WAIT_THEN_BECOME = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
+"""Waits for one line, then turns into the command: the status is on disk before the command runs."""
+
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+def start(run: Run, arguments: Sequence[str], command: Sequence[str] = COMMAND) -> None:
+    """Start the command line program on a run, in the background.
+
+    It survives the server and the browser, and writes what it prints to the run's log.
+
+    Args:
+        run: the run it works on.
+        arguments: what follows `minedetect` on the command line.
+        command: what is started; tests put something small here.
+
+    Raises:
+        RunError: this run is being worked on already.
+    """
+    run.root.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(run.path(START_LOCK), timeout=0):
+            _refuse_second(run)
+            _spawn(run, (*command, *arguments))
+    except Timeout as error:
+        raise RunError(_busy(run)) from error
+
+
+def _busy(run: Run) -> str:
+    return f"The run {run.name} is being worked on already. Wait until it is done, or stop it first."
+
+
+def _refuse_second(run: Run) -> None:
+    if is_active(run.status()):
+        raise RunError(_busy(run))
+
+
+def _spawn(run: Run, line: Sequence[str]) -> None:
+    with run.path(LOG).open("ab") as log:
+        log.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} started in the background\n".encode())
+        log.flush()
+        child = subprocess.Popen(
+            [*WAIT_THEN_BECOME, *line],
+            start_new_session=True,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "MINEDETECT_HOME": str(home())},
+        )
+    _children[child.pid] = child
+    os.setpriority(os.PRIO_PROCESS, child.pid, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
+    created_s = psutil.Process(child.pid).create_time()
+    run.write_status(Status(run_id=run.name, state="running", pid=child.pid, pid_created_s=created_s))
+    if child.stdin is not None:
+        with child.stdin as gate:
+            gate.write(b"go\n")
+
+
+def stop(run: Run) -> None:
+    """Ask a run's job to end, end it after a grace, and see that the status says so.
+
+    Nothing happens where no job is at work.
+    """
+    status = run.status()
+    if not is_active(status):
+        return
+    _signal(status.pid, signal.SIGINT)
+    if not _ended(status, GRACE_S):
+        _signal(status.pid, signal.SIGKILL)
+        _ended(status, GRACE_S)
+    after = run.status()
+    if after.state == "running":
+        message = "Stopped on request. What was finished is kept."
+        run.write_status(after.model_copy(update={"state": "stopped", "message": message}))
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    """Signal a job with all its helpers where it leads its own group, else that one process."""
+    try:
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _ended(status: Status, limit_s: float) -> bool:
+    until = time.monotonic() + limit_s
+    while alive(status):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def alive(status: Status) -> bool:
+    """Whether the process behind a status still exists; our own ended children are reaped first."""
+    child = _children.get(status.pid)
+    if child is not None and child.poll() is not None:
+        del _children[status.pid]
+    return status.alive()
+
+
+def is_active(status: Status) -> bool:
+    """Whether a job is at work on the run now."""
+    return status.state == "running" and alive(status)
+
+
+def log_tail(run: Run, lines: int = 20) -> str:
+    """The last lines of the run's log; empty where there is none."""
+    if not run.has(LOG):
+        return ""
+    with run.path(LOG).open("rb") as log:
+        log.seek(0, os.SEEK_END)
+        log.seek(max(0, log.tell() - 400 * lines))
+        last = deque(log.read().decode("utf-8", errors="replace").splitlines(), maxlen=lines)
+    return "\n".join(last)
+
+
+def start_demo() -> Run:
+    """Start the run of the built-in district.
+
+    Raises:
+        RunError: it is being worked on already.
+    """
+    run = open_run(DEMO)
+    start(run, [DEMO, DEMO])
+    return run
+
+
+def start_demo_if_empty() -> Run | None:
+    """Start the demo where there is no run at all, so that the first page has something to show."""
+    return None if list_runs() else start_demo()

@@ -1,0 +1,299 @@
+"""Mine outlines: polygons to a mask on an image's grid, masks to polygons; repair and what it cost."""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import pyogrio
+import rasterio.features
+import shapely
+from odc.geo.geobox import GeoBox
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+from shapely.geometry import MultiPolygon, Polygon, shape
+from shapely.geometry.base import BaseGeometry
+
+from minedetect.errors import BadInput
+from minedetect.grid import require_same_grid, shape_of
+from minedetect.measure import polygon_hectares
+from minedetect.raster import BACKGROUND, IGNORE, MINE, Mask, open_raster, read_classes
+
+MAX_GEOJSON_BYTES = 50_000_000
+MAX_VERTICES = 2_000_000
+RASTER_SUFFIXES = (".tif", ".tiff", ".gtif")
+STATUSES = {
+    "active": ("active", "acttive", "activ", "aktive"),
+    "inactive": ("inactive", "abandoned", "closed", "in-active"),
+}
+
+
+@dataclass(frozen=True)
+class Outline:
+    """One labelled mine.
+
+    Args:
+        index: position in the file, from 1; unique where ids are not.
+        id: the file's own id, or "".
+        name: the file's name, or "".
+        status: active, inactive or unknown.
+        status_given: the status as written.
+        claimed_ha: the `area_ha` attribute, or None.
+        geometry: repaired polygons in longitude, latitude degrees (WGS 84).
+        repair_ha: hectares the repair moved.
+    """
+
+    index: int
+    id: str
+    name: str
+    status: str
+    status_given: str
+    claimed_ha: float | None
+    geometry: BaseGeometry
+    repair_ha: float
+
+    @property
+    def title(self) -> str:
+        return self.name or f"mine {self.index}"
+
+    def hectares(self) -> float:
+        """Geodesic area of the outline."""
+        return polygon_hectares(self.geometry)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of one image: outlines, or a ready mask.
+
+    Args:
+        path: the file.
+        outlines: the mines, empty when the labels are a mask raster.
+        notes: sentences on what was dropped or assumed.
+        mine_classes: which values of a class raster are mines, when the labels are one.
+    """
+
+    path: Path
+    outlines: tuple[Outline, ...]
+    notes: tuple[str, ...] = ()
+    mine_classes: tuple[int, ...] = ()
+
+    @property
+    def is_mask(self) -> bool:
+        return self.path.suffix.lower() in RASTER_SUFFIXES
+
+
+def open_labels(path: Path, mine_classes: Sequence[int] = ()) -> Labels:
+    """Read polygons (GeoJSON, GeoPackage, zipped shapefile) or the header of a mask GeoTIFF.
+
+    Args:
+        path: the file; its suffix picks the parser.
+        mine_classes: which values of a class raster are mines; () for a 0/1/255 mask.
+
+    Raises:
+        BadInput: missing, unreadable, of an unknown kind, without CRS, or without any polygon.
+    """
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise BadInput("NOT_FOUND", f"{path} does not exist. Check the path of the labels.")
+    if suffix in RASTER_SUFFIXES:
+        open_raster(path)
+        return Labels(path, (), mine_classes=tuple(mine_classes))
+    if suffix in (".geojson", ".json"):
+        return _collect(path, *_read_geojson(path))
+    if suffix in (".gpkg", ".zip"):
+        return _collect(path, *_read_ogr(path))
+    raise BadInput(
+        "KIND", f"{path.name} is no label file this program reads. Use .geojson, .gpkg, .zip (shapefile) or .tif."
+    )
+
+
+def _read_geojson(path: Path) -> tuple[list[dict[str, Any]], list[BaseGeometry | None], CRS]:
+    """Properties, geometries and CRS, parsed without OGR, which would follow references in the file."""
+    if path.stat().st_size > MAX_GEOJSON_BYTES:
+        raise BadInput("TOO_BIG", f"{path.name} is larger than {MAX_GEOJSON_BYTES // 10**6} MB. Simplify the outlines.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        features = content["features"] if content.get("type") == "FeatureCollection" else [content]
+        records = [dict(f.get("properties") or {}) for f in features]
+        shapes = [shape(f["geometry"]) if f.get("geometry") else None for f in features]
+        member = content.get("crs")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, shapely.errors.ShapelyError) as error:
+        raise BadInput("NOT_GEOJSON", f"{path.name} is not valid GeoJSON ({error}). Export it again.") from error
+    try:
+        crs = CRS.from_user_input(member["properties"]["name"]) if member else CRS.from_user_input("OGC:CRS84")
+    except (CRSError, KeyError, TypeError) as error:
+        raise BadInput(
+            "NO_CRS", f"{path.name} names a coordinate system that cannot be used. Export it as EPSG:4326."
+        ) from error
+    return records, shapes, crs
+
+
+def _read_ogr(path: Path) -> tuple[list[dict[str, Any]], list[BaseGeometry | None], CRS]:
+    """Properties, geometries and CRS of a GeoPackage or a zipped shapefile."""
+    source = f"GPKG:{path}" if path.suffix.lower() == ".gpkg" else _shapefile_in(path)
+    try:
+        layers = pyogrio.list_layers(source)
+        if len(layers) != 1:
+            raise BadInput("LAYERS", f"{path.name} has {len(layers)} layers; export the one with the mines alone.")
+        frame = pyogrio.read_dataframe(source)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
+        raise BadInput("NOT_VECTOR", f"{path.name} cannot be read as polygons ({error}). Export it again.") from error
+    if not isinstance(frame, gpd.GeoDataFrame) or frame.crs is None:
+        raise BadInput("NO_CRS", f"{path.name} has no polygons with a coordinate system. Export it with one.")
+    records = frame.drop(columns="geometry").to_dict("records")
+    return records, list(frame.geometry), CRS.from_user_input(frame.crs)
+
+
+def _shapefile_in(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = [n for n in archive.namelist() if n.lower().endswith(".shp")]
+    except zipfile.BadZipFile as error:
+        raise BadInput("NOT_ZIP", f"{path.name} is not a zip archive. Zip the shapefile's parts again.") from error
+    if len(found) != 1:
+        raise BadInput("ZIP_MEMBER", f"{path.name} holds {len(found)} shapefiles; put exactly one into it.")
+    return f"/vsizip/{path.absolute()}/{found[0]}"
+
+
+def _collect(path: Path, records: list[dict[str, Any]], shapes: list[BaseGeometry | None], crs: CRS) -> Labels:
+    lonlat = gpd.GeoSeries([_flat(s) for s in shapes], crs=crs).to_crs("EPSG:4326")
+    outlines: list[Outline] = []
+    dropped = 0
+    vertices = 0
+    for index, (record, geometry) in enumerate(zip(records, lonlat, strict=True), start=1):
+        vertices += 0 if geometry is None else int(shapely.get_num_coordinates(geometry))
+        if vertices > MAX_VERTICES:
+            raise BadInput("TOO_BIG", f"{path.name} has more than {MAX_VERTICES:,} vertices. Simplify the outlines.")
+        repaired = _polygons(geometry)
+        if repaired is None:
+            dropped += 1
+            continue
+        _require_on_earth(path, repaired)
+        moved_ha = 0.0 if geometry.is_valid else abs(polygon_hectares(geometry) - polygon_hectares(repaired))
+        outlines.append(_outline(index, record, repaired, moved_ha))
+    if not outlines:
+        raise BadInput("NO_POLYGONS", f"{path.name} holds no polygon. Draw or export mine outlines as polygons.")
+    notes = (f"{dropped} of {len(records)} features hold no polygon and were left out.",) if dropped else ()
+    return Labels(path, tuple(outlines), notes)
+
+
+def _flat(geometry: BaseGeometry | None) -> BaseGeometry | None:
+    return None if geometry is None else shapely.force_2d(geometry)
+
+
+def _polygons(geometry: BaseGeometry | None) -> BaseGeometry | None:
+    """The polygonal part of a geometry, made valid; None when there is none."""
+    if (
+        geometry is None
+        or geometry.is_empty
+        or geometry.geom_type not in ("Polygon", "MultiPolygon", "GeometryCollection")
+    ):
+        return None
+    repaired = geometry if geometry.is_valid else shapely.make_valid(geometry)
+    parts = [p for p in shapely.get_parts(repaired) if isinstance(p, Polygon | MultiPolygon) and p.area > 0]
+    return shapely.union_all(parts) if parts else None
+
+
+def _require_on_earth(path: Path, geometry: BaseGeometry) -> None:
+    west, south, east, north = geometry.bounds
+    if not (all(map(math.isfinite, geometry.bounds)) and -180 <= west <= east <= 180 and -90 <= south <= north <= 90):
+        raise BadInput(
+            "COORDINATES",
+            f"{path.name} has coordinates outside the Earth ({geometry.bounds}). If they are metres, name their "
+            "coordinate system in the file; the outlines were read as degrees.",
+        )
+
+
+def _outline(index: int, record: dict[str, Any], geometry: BaseGeometry, repair_ha: float) -> Outline:
+    given = _text(record.get("status"))
+    claimed = record.get("area_ha")
+    number = isinstance(claimed, int | float) and not isinstance(claimed, bool) and math.isfinite(claimed)
+    return Outline(
+        index=index,
+        id=_text(record.get("id")),
+        name=_text(record.get("name")),
+        status=normal_status(given),
+        status_given=given,
+        claimed_ha=float(claimed) if number and claimed is not None else None,
+        geometry=geometry,
+        repair_ha=repair_ha,
+    )
+
+
+def _text(value: Any) -> str:
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value).strip()
+
+
+def normal_status(given: str) -> str:
+    """A status as people write it, as one of active, inactive, unknown."""
+    word = given.strip().lower()
+    return next((status for status, spellings in STATUSES.items() if word in spellings), "unknown")
+
+
+def mask_on(labels: Labels, grid: GeoBox) -> Mask:
+    """Labels on an image's grid.
+
+    A pixel belongs to a mine when its centre lies inside an outline.
+
+    Args:
+        labels: outlines in any place, or a mask raster on the same grid.
+        grid: the image's grid.
+
+    Returns:
+        uint8 (H, W): 0 background, 1 mine, 255 unknown.
+
+    Raises:
+        BadInput: a mask raster with values that nobody said are mines; no outline on the image.
+        GridMismatch: a mask raster on another grid.
+    """
+    if labels.is_mask:
+        return _mask_from_raster(labels, grid)
+    mask = (outline_zones(labels, grid) > 0).astype(np.uint8) * np.uint8(MINE)
+    if not mask.any():
+        raise BadInput(
+            "NO_OVERLAP", f"No outline of {labels.path.name} lies on the image. Check that both show one place."
+        )
+    return mask
+
+
+def _mask_from_raster(labels: Labels, grid: GeoBox) -> Mask:
+    raster = open_raster(labels.path)
+    require_same_grid(raster.grid, grid, "Image and mask")
+    values = read_classes(raster)
+    found = {int(v) for v in np.unique(values)}
+    if labels.mine_classes:
+        mask = np.where(np.isin(values, labels.mine_classes), MINE, BACKGROUND)
+        mask[values == IGNORE] = IGNORE
+    elif found <= {BACKGROUND, MINE, IGNORE}:
+        mask = values
+    else:
+        raise BadInput(
+            "CLASSES",
+            f"{labels.path.name} holds the values {sorted(found)[:12]}; a mask holds 0, 1 and 255. "
+            "Say which values are mines: --mine-class N.",
+        )
+    if not (mask == MINE).any():
+        raise BadInput("NO_MINE", f"{labels.path.name} marks no pixel as mine; it holds {sorted(found)[:12]}.")
+    return mask.astype(np.uint8)
+
+
+def outline_zones(labels: Labels, grid: GeoBox) -> npt.NDArray[np.int32]:
+    """Number of the outline (from 1, in the order of `labels.outlines`) that covers each pixel.
+
+    Returns:
+        int32 (H, W); 0 outside all. Where outlines overlap, the first in the file keeps the pixel.
+    """
+    on_grid = gpd.GeoSeries([o.geometry for o in labels.outlines], crs="EPSG:4326").to_crs(str(grid.crs))
+    numbered = [(g, n) for n, g in enumerate(on_grid, start=1) if not g.is_empty]
+    zones: npt.NDArray[np.int32] = rasterio.features.rasterize(
+        numbered[::-1], out_shape=shape_of(grid), transform=grid.transform, fill=0, dtype="int32"
+    )
+    return zones

@@ -1,0 +1,245 @@
+"""Class counts to scores, and pixels to hectares on the ellipsoid: the one place either is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from odc.geo.geobox import GeoBox
+from pyproj import Transformer
+from scipy.interpolate import RectBivariateSpline
+from shapely.geometry.base import BaseGeometry
+
+from minedetect.errors import GridMismatch
+from minedetect.grid import WGS84, Window, row_bands, shape_of, to_lonlat
+
+M2_PER_HA = 10_000.0
+LATTICE_PX = 64
+BAND_ROWS_PX = 512
+BLOCKS_FOR_INTERVAL = 10
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Pixels of the mine class against the labels: hits, false alarms, misses, and the rest."""
+
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+    tn: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.tn + other.tn)
+
+    @property
+    def pixels(self) -> int:
+        return self.tp + self.fp + self.fn + self.tn
+
+    @property
+    def iou(self) -> float:
+        """Intersection over union of the mine class; nan where there is neither label nor prediction."""
+        return _ratio(self.tp, self.tp + self.fp + self.fn)
+
+    @property
+    def dice(self) -> float:
+        """Dice coefficient, 2 tp / (2 tp + fp + fn)."""
+        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+
+    @property
+    def precision(self) -> float:
+        return _ratio(self.tp, self.tp + self.fp)
+
+    @property
+    def recall(self) -> float:
+        return _ratio(self.tp, self.tp + self.fn)
+
+
+def _ratio(part: int, of: int) -> float:
+    return part / of if of else float("nan")
+
+
+def count(predicted: npt.NDArray[Any], labels: npt.NDArray[Any]) -> Counts:
+    """Compare 0/1 predictions with 0/1 labels of the same shape; labels above 1 are unknown and left out."""
+    known = labels <= 1
+    hit = predicted[known].astype(bool)
+    mine = labels[known] == 1
+    tp = int(np.count_nonzero(hit & mine))
+    fp, fn = int(np.count_nonzero(hit)) - tp, int(np.count_nonzero(mine)) - tp
+    return Counts(tp, fp, fn, int(mine.size) - tp - fp - fn)
+
+
+def block_interval(blocks: Sequence[Counts], seed: int, draws: int = 2000) -> tuple[float, float] | None:
+    """Block-bootstrap 95 % interval of the pooled IoU (Efron 1979, percentile method).
+
+    Pixels of one block are not independent, so whole blocks are drawn. None below ten blocks
+    with mines: fewer say too little about the spread.
+    """
+    with_mines = sum(b.tp + b.fn > 0 for b in blocks)
+    if with_mines < BLOCKS_FOR_INTERVAL:
+        return None
+    table = np.array([(b.tp, b.fp, b.fn) for b in blocks], dtype=np.int64)
+    picks = np.random.default_rng(seed).integers(0, len(blocks), (draws, len(blocks)))
+    sums = table[picks].sum(axis=1)
+    ious = sums[:, 0] / np.maximum(sums.sum(axis=1), 1)
+    low, high = np.percentile(ious, [2.5, 97.5])
+    return float(low), float(high)
+
+
+class PixelArea:
+    """True ground area of every pixel of a grid, in any CRS.
+
+    A pixel's area is the determinant of the map from pixels to a Lambert azimuthal equal-area
+    plane on the WGS 84 ellipsoid, centred on the grid (Snyder 1987, USGS PP 1395, p. 187). It
+    varies smoothly, so it is computed on a lattice and interpolated.
+
+    Args:
+        grid: where the pixels lie.
+
+    Raises:
+        GridMismatch: the grid has no CRS.
+    """
+
+    def __init__(self, grid: GeoBox) -> None:
+        self._shape = shape_of(grid)
+        rows, cols = (np.unique(np.linspace(0, n - 1, max(2, n // LATTICE_PX + 2))) for n in self._shape)
+        if len(rows) < 2 or len(cols) < 2:  # one row or column of pixels: extend the lattice past it
+            rows, cols = np.union1d(rows, rows + 1), np.union1d(cols, cols + 1)
+        area_m2 = _lattice_area_m2(grid, rows, cols)
+        self._area = RectBivariateSpline(rows, cols, area_m2, kx=min(3, len(rows) - 1), ky=min(3, len(cols) - 1))
+
+    def m2(self, window: Window) -> npt.NDArray[np.float64]:
+        """Ground area of each pixel of a window: float64 (H, W), square metres."""
+        rows = np.arange(window.row, window.row_end)
+        cols = np.arange(window.col, window.col_end)
+        area: npt.NDArray[np.float64] = self._area(rows, cols)
+        return area
+
+
+def _lattice_area_m2(
+    grid: GeoBox, rows: npt.NDArray[np.float64], cols: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    to_degrees = to_lonlat(grid)
+    centre = to_degrees.transform(*(grid.transform * (grid.shape[1] / 2, grid.shape[0] / 2)))
+    equal_area = f"+proj=laea +lat_0={centre[1]} +lon_0={centre[0]} +datum=WGS84 +units=m +no_defs"
+    to_plane = Transformer.from_crs(grid.crs.proj, equal_area, always_xy=True)  # type: ignore[union-attr]
+    col, row = np.meshgrid(cols + 0.5, rows + 0.5)
+
+    def plane(dc: float, dr: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        t = grid.transform
+        x, y = t.a * (col + dc) + t.b * (row + dr) + t.c, t.d * (col + dc) + t.e * (row + dr) + t.f
+        east, north = to_plane.transform(x, y)
+        return np.asarray(east), np.asarray(north)
+
+    (ex0, ny0), (ex1, ny1) = plane(-0.5, 0), plane(0.5, 0)
+    (ex2, ny2), (ex3, ny3) = plane(0, -0.5), plane(0, 0.5)
+    area_m2: npt.NDArray[np.float64] = np.abs((ex1 - ex0) * (ny3 - ny2) - (ny1 - ny0) * (ex3 - ex2))
+    if not np.isfinite(area_m2).all():
+        raise GridMismatch("Part of the image lies outside the area its coordinate system is made for.")
+    return area_m2
+
+
+def zone_hectares(zones: npt.NDArray[Any], grid: GeoBox, zone_count: int) -> npt.NDArray[np.float64]:
+    """Ground area of numbered zones.
+
+    Args:
+        zones: integer (H, W), zone numbers; those outside 0 .. zone_count - 1 count for nothing.
+        grid: where `zones` lies.
+        zone_count: how many zones there are.
+
+    Returns:
+        float64 (zone_count,), hectares on the ellipsoid.
+
+    Raises:
+        GridMismatch: `zones` is not of the grid's shape.
+    """
+    if zones.shape != shape_of(grid):
+        raise GridMismatch(f"Classes of {zones.shape} px cannot lie on a grid of {shape_of(grid)} px.")
+    area = PixelArea(grid)
+    total_m2 = np.zeros(zone_count)
+    for band in row_bands(shape_of(grid), BAND_ROWS_PX):
+        block = zones[band.slices]
+        inside = (block >= 0) & (block < zone_count)
+        if inside.any():
+            total_m2 += np.bincount(block[inside], weights=area.m2(band)[inside], minlength=zone_count)
+    return total_m2 / M2_PER_HA
+
+
+def hectares(classes: npt.NDArray[Any], grid: GeoBox, class_id: int) -> float:
+    """Ground area of one class.
+
+    Args:
+        classes: integer (H, W), class ids.
+        grid: where `classes` lies.
+        class_id: the class to measure.
+
+    Returns:
+        Area in hectares on the ellipsoid.
+
+    Raises:
+        GridMismatch: `classes` is not of the grid's shape.
+    """
+    return float(zone_hectares((classes == class_id).astype(np.uint8), grid, 2)[1])
+
+
+def polygon_hectares(geometry: BaseGeometry) -> float:
+    """Geodesic area of a polygon in longitude, latitude degrees (Karney 2013), in hectares."""
+    area_m2, _ = WGS84.geometry_area_perimeter(geometry)
+    return abs(float(area_m2)) / M2_PER_HA
+
+
+@dataclass(frozen=True)
+class IndexBaseline:
+    """The best any single index with one threshold can do on these labels."""
+
+    name: str
+    threshold: float
+    above: bool
+    iou: float
+
+
+def best_single_index(pixels: npt.NDArray[np.float32], labels: npt.NDArray[Any], names: Sequence[str]) -> IndexBaseline:
+    """Search bands, their mean and all normalised differences for the best threshold.
+
+    What a network must beat to be worth its trouble.
+
+    Args:
+        pixels: float32 (C, N), any positive unit, no NaN.
+        labels: (N,), 0 or 1.
+        names: C band names.
+
+    Returns:
+        The index, threshold and direction of the highest mine IoU.
+    """
+    best = IndexBaseline("none", 0.0, True, 0.0)
+    mine = labels == 1
+    for name, values in _indices(pixels, names):
+        for above in (True, False):
+            iou, threshold = _best_threshold(values if above else -values, mine)
+            if iou > best.iou:
+                best = IndexBaseline(name, threshold if above else -threshold, above, iou)
+    return best
+
+
+def _indices(pixels: npt.NDArray[np.float32], names: Sequence[str]) -> list[tuple[str, npt.NDArray[np.float32]]]:
+    found = [(name, pixels[i]) for i, name in enumerate(names)]
+    found.append(("brightness", pixels.mean(axis=0)))
+    for (i, a), (j, b) in combinations(enumerate(names), 2):
+        total = pixels[i] + pixels[j]
+        difference = (pixels[i] - pixels[j]) / np.where(np.abs(total) < 1e-6, np.float32(1e-6), total)
+        found.append((f"({a}-{b})/({a}+{b})", difference))
+    return found
+
+
+def _best_threshold(values: npt.NDArray[np.float32], mine: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Best IoU of `values >= threshold` and that threshold, over 256 quantiles."""
+    cuts = np.unique(np.quantile(values, np.linspace(0, 1, 257)))
+    bins = np.searchsorted(cuts, values, side="right") - 1
+    every = np.bincount(bins, minlength=len(cuts))[::-1].cumsum()[::-1]
+    hits = np.bincount(bins[mine], minlength=len(cuts))[::-1].cumsum()[::-1]
+    iou = hits / np.maximum(every + int(mine.sum()) - hits, 1)
+    at = int(np.argmax(iou))
+    return float(iou[at]), float(cuts[at])

@@ -1,0 +1,76 @@
+"""The first page: what this is, what was found, and what is being worked on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from minedetect import jobs
+from minedetect.runs import STATUS, SUMMARY, Run, list_runs, open_run
+from minedetect.ui import device, frame, results, watch, words
+
+MOST_SHOWN = 20
+
+
+def introduction() -> None:
+    """What this is in one sentence, and what it computes on."""
+    st.markdown(
+        "**minedetect** takes two satellite images of one district and a few mine outlines, "
+        "and says in hectares where mining is new, where it has gone and where it stays."
+    )
+    st.caption(f"This computer works on: {words.literal(device.line())}")
+
+
+def demo_button() -> None:
+    """The button that builds the built-in district, where that is not done or being done."""
+    run = open_run(jobs.DEMO)
+    status = run.status()
+    if status.state == "done" or jobs.is_active(status):
+        return
+    st.markdown("Try it on an invented district whose hectares are known. It needs no data and no network.")
+    label = "Build the built-in district" if status.state == "new" else "Build the built-in district again"
+    if st.button(label, type="primary"):
+        jobs.start_demo()
+        st.rerun()
+
+
+def runs() -> None:
+    """Every run, the latest first."""
+    frame.section("Runs")
+    found = list_runs()
+    if not found:
+        st.info("There is no run yet. Build the built-in district above to see what a result looks like.")
+    for run in found[:MOST_SHOWN]:
+        with st.container(border=True), frame.in_words():
+            card(run)
+    if len(found) > MOST_SHOWN:
+        st.caption(f"The latest {MOST_SHOWN} of {len(found)} runs. Every run can be chosen on the page Results.")
+
+
+def card(run: Run) -> None:
+    """One run: its state, how far it is, what it found, and the way to its results."""
+    status = run.status()
+    summary = results.read(run, SUMMARY) if status.state == "done" else None
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(words.literal(run.name), anchor=False, width="content")
+        frame.badge(words.STATES[status.shown_state()])
+        if summary:
+            frame.badge(results.verdict_badge(summary))
+        st.caption(words.ago(run.path(STATUS).stat().st_mtime), width="content")
+    watch.progress(run)
+    if summary:
+        figures(summary)
+    if status.state == "done":
+        frame.open_results(run)
+
+
+def figures(summary: dict[str, Any]) -> None:
+    """The headline hectares on one line."""
+    with st.container(horizontal=True, gap="large"):
+        for year in summary.get("years", ()):
+            label = f"Mining in {words.literal(year)}"
+            st.metric(label, words.hectares(results.part(summary, "hectares").get(year)), width="content")
+        st.metric(words.NEW, words.hectares(summary.get("new_ha")), width="content")
+        st.metric(words.GONE, words.hectares(summary.get("gone_ha")), width="content")
+        st.metric("Net change", words.hectares(summary.get("net_ha"), sign=True), width="content")

@@ -1,0 +1,173 @@
+"""What one run found: the verdict first, then hectares, then what they rest on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from minedetect.runs import Run, existing_run, list_runs
+from minedetect.ui import frame, words
+
+Content = dict[str, Any]
+
+CHOICE = "chosen run"
+LAST = "last run"
+KINDS = {
+    "firm": ("Firm", "Clear on both dates. These are the headline figures."),
+    "doubtful": ("Doubtful", "The two dates differ, but not enough to be sure."),
+    "ring": ("Ring", "A thin rim around a mine that stands: as wide as the images are shifted."),
+    "sieved": ("Sieved", "Comes only from leaving out patches too small to count."),
+}
+NEW, GONE = "New, ha", "Gone, ha"
+ALERTS = {"plausible": st.success, "review": st.warning, "implausible": st.error, "unknown": st.info}
+
+
+def chosen_run() -> Run | None:
+    """The run named in the page's address, or the one picked here; None where there is none.
+
+    Raises:
+        RunError: the address names a run that does not exist.
+    """
+    names = [run.name for run in list_runs()]
+    if not names:
+        st.info("There is no run yet. The page Overview builds one on an invented district.")
+        st.page_link(frame.OVERVIEW, label="Go to Overview")
+        return None
+    asked = st.query_params.get("run") or st.session_state.get(LAST) or names[0]
+    st.session_state[CHOICE] = asked if asked in names else None
+    st.selectbox("Run", names, key=CHOICE, index=None, placeholder="Choose a run", on_change=_follow, width=360)
+    run = existing_run(asked)
+    st.query_params["run"] = st.session_state[LAST] = run.name
+    return run
+
+
+def _follow() -> None:
+    if st.session_state[CHOICE]:
+        st.query_params["run"] = st.session_state[CHOICE]
+
+
+def read(run: Run, name: str) -> Content | None:
+    """One JSON artifact; None where it is not there, or damaged, which is said on the page."""
+    with frame.in_words():
+        return run.read_json(name) if run.has(name) else None
+    return None
+
+
+def part(content: Content, key: str) -> Content:
+    """A nested object of an artifact; an empty one where it is missing."""
+    inner = content.get(key)
+    return inner if isinstance(inner, dict) else {}
+
+
+def verdict_badge(summary: Content) -> words.Badge:
+    """The verdict as a coloured word."""
+    return words.VERDICTS.get(str(summary.get("verdict")), words.VERDICTS["unknown"])
+
+
+def verdict(summary: Content) -> None:
+    """May these figures be called a result, and why not."""
+    name = str(summary.get("verdict"))
+    name = name if name in ALERTS else "unknown"
+    reasons = "".join(f"\n- {words.literal(reason)}" for reason in summary.get("reasons") or ())
+    ALERTS[name](f"**{words.VERDICT_SENTENCES[name]}**\n{reasons}")
+
+
+def no_comparison() -> None:
+    """For a run that trained a model and compared nothing."""
+    st.info("This run trained a model and compared no dates, so it has no hectares of change. Its scores are below.")
+
+
+def headline(summary: Content) -> None:
+    """Hectares of each year, new, gone, unchanged and net, as large figures."""
+    frame.section("Hectares of mining")
+    years, mined = [str(year) for year in summary.get("years") or ()], part(summary, "hectares")
+    net = words.hectares(summary.get("net_ha"), sign=True)
+    columns = iter([*st.columns(3), *st.columns(3)])
+    for year, column in zip(years[:2], columns, strict=False):
+        since = f"{net} since {words.literal(years[0])}" if year == years[-1] and len(years) > 1 else None
+        label = f"Mining in {words.literal(year)}"
+        column.metric(
+            label, words.hectares(mined.get(year)), since, delta_color="inverse", border=True, height="stretch"
+        )
+    for label, value in (
+        ("Net change", net),
+        (words.NEW, words.hectares(summary.get("new_ha"))),
+        (words.GONE, words.hectares(summary.get("gone_ha"))),
+        ("Unchanged", words.hectares(summary.get("unchanged_ha"))),
+    ):
+        next(columns).metric(label, value, border=True, height="stretch")
+    st.caption(
+        "All figures are for the ground that both images show. New and gone count firm change only; "
+        "the net change counts every kind, so it equals the later year less the earlier one."
+    )
+    _observed(summary, years)
+
+
+def _observed(summary: Content, years: list[str]) -> None:
+    observed, mined = part(summary, "hectares_observed"), part(summary, "hectares")
+    more = [year for year in years if words.hectares(observed.get(year)) != words.hectares(mined.get(year))]
+    seen = ", ".join(f"{words.hectares(observed[year])} in {words.literal(year)}" for year in more if year in observed)
+    if seen:
+        st.caption(f"On all the ground that one image shows: {seen}.")
+
+
+def ledger(summary: Content) -> None:
+    """The table of change by kind, and its sum."""
+    change = part(summary, "change_ha")
+    new, gone = part(change, "new"), part(change, "gone")
+    if not (new or gone):
+        return
+    frame.section("How sure each hectare of change is")
+    kinds = list(KINDS)
+    table: dict[str, list[Any]] = {
+        "Kind": [KINDS[kind][0] for kind in kinds] + ["All"],
+        NEW: [words.number(new.get(kind)) for kind in kinds] + [_total(new)],
+        GONE: [words.number(gone.get(kind)) for kind in kinds] + [_total(gone)],
+        "What it means": [KINDS[kind][1] for kind in kinds] + ["New less gone of this row is the net change."],
+    }
+    _table(table, [NEW, GONE])
+
+
+def _total(amounts: Content) -> float:
+    return sum(words.number(amounts.get(kind)) or 0.0 for kind in KINDS)
+
+
+def per_mine(summary: Content) -> None:
+    """The table of labelled mines."""
+    years = [str(year) for year in summary.get("years") or ()]
+    before, after = (years[0], years[-1]) if years else ("before", "after")
+    names = {
+        "mine": "Mine",
+        "status": "Status",
+        "labelled_ha": "Labelled, ha",
+        "before_ha": f"{before}, ha",
+        "after_ha": f"{after}, ha",
+        "gained_ha": "Gained, ha",
+        "lost_ha": "Lost, ha",
+        "unobserved_ha": "Not observed, ha",
+    }
+    rows = summary.get("per_mine") or ()
+    if not rows:
+        return
+    frame.section("Mine by mine")
+    table = {shown: [row.get(key) for row in rows] for key, shown in names.items()}
+    _table(table, [shown for key, shown in names.items() if key.endswith("_ha")])
+
+
+def _table(table: dict[str, list[Any]], hectares: list[str]) -> None:
+    numbers = {name: st.column_config.NumberColumn(format="%,.1f") for name in hectares}
+    st.dataframe(table, hide_index=True, column_config=numbers, height="content", width="stretch")
+
+
+def facts(summary: Content) -> None:
+    """What counts as mine, and what was assumed or changed on the way."""
+    frame.section("What these figures rest on")
+    st.markdown("**What counts as mine**")
+    st.text(summary.get("mine_definition") or "It was not said.")
+    notes = summary.get("notes") or ()
+    if notes:
+        st.markdown("**What was assumed or changed on the way**")
+    for note in notes:
+        st.text(str(note))
+    st.caption(f"Run {words.literal(summary.get('run_id', ''))}, made {words.literal(summary.get('created', ''))}")

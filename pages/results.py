@@ -1,0 +1,27 @@
+from minedetect.runs import EVALUATION, SUMMARY
+from minedetect.ui import downloads, frame, pictures, results, scores, watch
+
+with frame.page("Results"):
+    run = results.chosen_run()
+    if run is not None:
+        watch.progress(run)
+        summary = results.read(run, SUMMARY)
+        evaluation = results.read(run, EVALUATION)
+
+        if summary is not None:
+            results.verdict(summary)
+            results.headline(summary)
+            results.ledger(summary)
+            results.per_mine(summary)
+        elif evaluation is not None:
+            results.no_comparison()
+
+        pictures.show(run)
+
+        if evaluation is not None:
+            scores.evaluation(evaluation)
+        scores.learning_curve(run)
+
+        if summary is not None:
+            results.facts(summary)
+        downloads.show(run)
