@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from minedetect.ui import server, warm
+from minedetect import server
+from minedetect.ui import warm
 
 app = st.App(server.MAIN)
 

@@ -1,1 +1,61 @@
-"""Where mining is, where it is new, where it has gone, in hectares."""
+"""Where mining is, where it is new, where it has gone, in hectares.
+
+Names are handed on when first used, so that `import minedetect` stays light: a web process never
+loads torch by accident.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minedetect.assess import evaluate_model
+    from minedetect.change import difference
+    from minedetect.config import Settings, settings_from
+    from minedetect.errors import MinedetectError
+    from minedetect.learn import train_run
+    from minedetect.measure import hectares
+    from minedetect.model import Detector, load
+    from minedetect.pipeline import Job, predict_image, run_job
+    from minedetect.runs import Run, open_run
+
+_HOMES = {
+    "Detector": "model",
+    "Job": "pipeline",
+    "MinedetectError": "errors",
+    "Run": "runs",
+    "Settings": "config",
+    "difference": "change",
+    "evaluate_model": "assess",
+    "hectares": "measure",
+    "load": "model",
+    "open_run": "runs",
+    "predict_image": "pipeline",
+    "run_job": "pipeline",
+    "settings_from": "config",
+    "train_run": "learn",
+}
+
+__all__ = [
+    "Detector",
+    "Job",
+    "MinedetectError",
+    "Run",
+    "Settings",
+    "difference",
+    "evaluate_model",
+    "hectares",
+    "load",
+    "open_run",
+    "predict_image",
+    "run_job",
+    "settings_from",
+    "train_run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'minedetect' has no attribute {name!r}")
+    return getattr(import_module(f"minedetect.{_HOMES[name]}"), name)

@@ -51,7 +51,7 @@ def name_bands(raster: Raster, given: str) -> tuple[str, ...]:
     names = own if all(own) and (not told or set(told) <= set(own)) else told
     if not names:
         raise BandMismatch(
-            f"{raster.path.name} has {count} bands without names. "
+            f"{raster.path.name} has {count} bands, not all of them named. "
             f"Say which they are, in order: --bands {_proposal(count)}"
         )
     if len(names) != count:

@@ -15,7 +15,7 @@ from minedetect.raster import MINE, Mask
 
 MOST_EDGES = 32
 """Candidate block edges per axis; keeps the search under a quarter of a million rectangles."""
-LOST_MINE_LIMIT, LOST_AREA_LIMIT = 0.05, 0.15
+LOST_MINE_LIMIT, LOST_AREA_LIMIT = 0.05, 0.05
 """A gap is as wide as it can be without costing more than these shares of the scene."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,20 +10,42 @@ from typing import Annotated, Any
 
 import cyclopts
 from cyclopts import App, Parameter
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from rich.console import Console
 
+from minedetect.arguments import (
+    CheckSettings,
+    Flat,
+    Json,
+    MineClass,
+    Scenes,
+    ScenesCsv,
+    Years,
+    model_path,
+    scene_files,
+    settings_of,
+)
 from minedetect.config import (
-    ImageSettings,
     InferenceSettings,
     Settings,
-    TileSettings,
     TrainingSettings,
     in_words,
-    settings_from,
 )
-from minedetect.console import DONE, IMPLAUSIBLE, INTERRUPTED, MENDABLE, Face, complain, hectare_lines, score_lines
-from minedetect.errors import Cancelled, MinedetectError, SettingError
+from minedetect.console import (
+    DONE,
+    IMPLAUSIBLE,
+    INTERRUPTED,
+    MENDABLE,
+    Face,
+    check_lines,
+    complain,
+    hectare_lines,
+    mask_lines,
+    predict_lines,
+    score_lines,
+    train_lines,
+)
+from minedetect.errors import Cancelled, MinedetectError
 from minedetect.runs import MODEL, Run, open_run
 
 app = App(
@@ -36,56 +57,6 @@ app = App(
     help_on_error=False,
     result_action="return_value",
 )
-
-
-class CheckSettings(ImageSettings, TileSettings):
-    """What `check` uses."""
-
-
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object; logs go to stderr.")]
-Scenes = Annotated[
-    list[tuple[Path, Path]] | None,
-    Parameter(name="--scene", negative="", help="Image and its labels; repeat for several scenes."),
-]
-ScenesCsv = Annotated[
-    Path | None, Parameter(name="--scenes", help="CSV with the columns image,labels; paths relative to it.")
-]
-MineClass = Annotated[
-    list[int] | None,
-    Parameter(
-        name="--mine-class", negative="", consume_multiple=True, help="Which values of a class raster are mines."
-    ),
-]
-Years = Annotated[tuple[str, str], Parameter(name="--years", negative="", help="Labels of the two dates.")]
-Flat = Parameter(name="*")
-
-
-def _settings(given: BaseModel | None) -> Settings:
-    """The user's flags over the preset over the defaults."""
-    values = {} if given is None else given.model_dump(include=given.model_fields_set)
-    return settings_from(values, gpu=_gpu_wanted(values))
-
-
-def _gpu_wanted(values: dict[str, Any]) -> bool:
-    from minedetect.model import gpu_present
-
-    return values.get("device", "auto") != "cpu" and gpu_present()
-
-
-def _scene_files(scenes: list[tuple[Path, Path]] | None, table: Path | None) -> list[Any]:
-    from minedetect.prepare import named_scenes, read_scenes_csv
-
-    if bool(scenes) == bool(table):
-        raise SettingError("Give scenes either as --scene IMAGE LABELS (repeated) or as --scenes scenes.csv.")
-    return read_scenes_csv(table) if table else named_scenes(scenes or [])
-
-
-def _model_path(given: Path) -> Path:
-    """A .pt file, or the model of a run folder or run name."""
-    if given.is_file():
-        return given
-    run = given if given.is_dir() else open_run(str(given)).root
-    return run / MODEL if run.is_dir() else given
 
 
 def _verdict_code(summary: dict[str, Any]) -> int:
@@ -119,12 +90,10 @@ def run(
     from minedetect.pipeline import Job, run_job
 
     face = Face(json)
-    job = Job(
-        before, after, labels, years, labels_after, _model_path(model) if model else None, tuple(mine_class or ())
-    )
+    job = Job(before, after, labels, years, labels_after, model_path(model) if model else None, tuple(mine_class or ()))
     target = open_run(out)
     with face.progress() as listen:
-        summary = run_job(target, job, _settings(settings), listen)
+        summary = run_job(target, job, settings_of(settings), listen)
     face.say(summary, hectare_lines(summary, target.root))
     return _verdict_code(summary)
 
@@ -147,7 +116,7 @@ def demo(
 
     face, target = Face(json), open_run(out)
     with face.progress() as listen:
-        summary = run_demo(target, size, _settings(settings), listen)
+        summary = run_demo(target, size, settings_of(settings), listen)
     face.say(summary, hectare_lines(summary, target.root))
     return _verdict_code(summary)
 
@@ -173,15 +142,14 @@ def check(
     from minedetect.prepare import SceneFiles, load_scene, write_scene
     from minedetect.raster import open_raster
 
-    face, chosen = Face(json), _settings(settings)
+    face, chosen = Face(json), settings_of(settings)
     wanted = training_bands(open_raster(image), chosen.bands)
     scene = load_scene(SceneFiles(image, labels, image.stem), wanted, chosen, mine_class or ())
     if out:
         write_scene(scene, out, Run(out))
     found = scene.quality
-    lines = [f"{c.verdict:9} {c.name}: {c.message}" for c in found.checks]
-    lines += [f"note      {note}" for note in scene.reading.notes]
-    face.say(found.to_json() | {"notes": list(scene.reading.notes)}, [f"Verdict: {found.verdict}", *lines])
+    content = found.to_json() | {"notes": list(scene.reading.notes)}
+    face.say(content, check_lines(content))
     return MENDABLE if found.blocking else DONE
 
 
@@ -205,12 +173,7 @@ def mask(
 
     face = Face(json)
     content = write_mask(image, labels, out, mine_class or ())
-    lines = [f"{content['mine_ha']:,.1f} ha mine, {content['share']:.2%} of the scene: {out}"]
-    lines += [
-        f"  {p['title']}: {p['mask_ha']:,.1f} ha on the mask, {p['hectares']:,.1f} ha drawn"
-        for p in content["polygons"]
-    ]
-    face.say(content, lines)
+    face.say(content, mask_lines(content, out))
     return DONE
 
 
@@ -229,22 +192,13 @@ def train(
     Args:
         out: run folder; a bare name lies under MINEDETECT_HOME.
     """
-    from minedetect.pipeline import train_run
+    from minedetect.learn import train_run
 
     face, target = Face(json), open_run(out)
-    files = _scene_files(scene, scenes)
+    files = scene_files(scene, scenes)
     with face.progress() as listen:
-        content = train_run(target, files, _settings(settings), mine_class or (), listen).to_json()
-    face.say(
-        content,
-        [
-            f"Mine IoU {content['iou']:.3f}, Dice {content['dice']:.3f} on validation ground "
-            f"(best single index there: {content['baseline_iou']:.3f}).",
-            f"{content['epochs']} epochs in {content['seconds']:.0f} s on {content['device']}, {content['precision']}, "
-            f"{content['patches_per_s']:.1f} patches/s; {content['shared_pixels']} pixels shared with validation.",
-            f"Model: {target.path(MODEL)}",
-        ],
-    )
+        content = train_run(target, files, settings_of(settings), mine_class or (), listen).to_json()
+    face.say(content, train_lines(content, target.path(MODEL)))
     return DONE
 
 
@@ -267,12 +221,12 @@ def evaluate(
     from minedetect.model import load
 
     face = Face(json)
-    files = _scene_files(scene, scenes)
+    files = scene_files(scene, scenes)
     with face.progress() as listen:
         content = evaluate_model(
-            load(_model_path(model)),
+            load(model_path(model)),
             files,
-            _settings(settings),
+            settings_of(settings),
             mine_class or (),
             lambda done, total: listen("evaluate", done, total),
         )
@@ -302,21 +256,14 @@ def predict(
     from minedetect.pipeline import predict_image
     from minedetect.predict import Output
 
-    face, path = Face(json), _model_path(model)
+    face, path = Face(json), model_path(model)
     output = Output(out, probability, {"model": path.name})
     with face.progress() as listen:
         found, notes = predict_image(
-            image, load(path), _settings(settings), output, lambda done, total: listen("predict", done, total)
+            image, load(path), settings_of(settings), output, lambda done, total: listen("predict", done, total)
         )
-    content = {
-        "mine_ha": round(found.mine_ha, 2),
-        "seconds": round(found.seconds, 2),
-        "mpx_per_s": round(found.mpx_per_s, 3),
-        "peak_rss_mb": round(found.peak_rss_mb),
-        "notes": list(notes),
-    }
-    line = f"{found.mine_ha:,.1f} ha mine in {found.seconds:.1f} s ({found.mpx_per_s:.2f} Mpx/s): {out}"
-    face.say(content, [line, *notes])
+    content = found.to_json() | {"notes": list(notes)}
+    face.say(content, predict_lines(content, out))
     return DONE
 
 
@@ -352,23 +299,23 @@ def doctor(*, json: Json = False, settings: Annotated[TrainingSettings | None, F
     from minedetect.doctor import examine
 
     face = Face(json)
-    content = examine(_settings(settings))
+    content = examine(settings_of(settings))
     face.say(content, [f"{name:22} {value}" for name, value in content["facts"].items()] + content["advice"])
     return DONE
 
 
 @app.command(name="app")
-def serve(*, port: int = 8501) -> int:
-    """Start the web app on this machine.
+def serve(*, port: int = 8501) -> None:
+    """Start the web app on this machine; when there is no run yet, the built-in district is made meanwhile.
 
     Args:
         port: of the address that is printed.
     """
-    from minedetect import jobs
-    from minedetect.ui.server import ROOT, command
+    from minedetect import jobs, server
 
+    server.command(port)  # complains before a job is started
     jobs.start_demo_if_empty()
-    return subprocess.run(command(port), cwd=ROOT, check=False).returncode
+    server.become(port)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -382,7 +329,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cause = error.__cause__
         code = complain(in_words(cause) if isinstance(cause, ValidationError) else f"{error} See --help.")
     except (KeyboardInterrupt, Cancelled):
-        Console(stderr=True).print("Interrupted. What was finished is kept.")
+        Console(stderr=True).print("Interrupted. Files of finished steps are kept.")
         code = INTERRUPTED
     sys.stdout.flush()
     sys.exit(code if isinstance(code, int) else DONE)

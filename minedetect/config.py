@@ -275,3 +275,13 @@ def settings_table() -> str:
         shown = f"`{field.default}`" if field.default != "" else "none"
         rows.append(f"| `{flag(name)}` | {shown} | {between} | {field.description} |")
     return "\n".join(rows)
+
+
+def preset_table() -> str:
+    """The README's table of presets, in Markdown."""
+    rows = ["| preset | why | settings |", "| --- | --- | --- |"]
+    for name, (reason, values) in PRESETS.items():
+        flags = (flag(k) if v is True else f"{flag(k)} {v}" for k, v in values.items())
+        shown = ", ".join(f"`{f}`" for f in flags) or "the defaults below"
+        rows.append(f"| `{name}` | {reason} | {shown} |")
+    return "\n".join(rows)

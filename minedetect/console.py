@@ -30,7 +30,7 @@ class Face:
         if self.as_json:
             print(json.dumps(content, ensure_ascii=False))  # noqa: T201  (the one place that prints results)
         else:
-            Console(highlight=False).print("\n".join(lines), markup=False)
+            Console(highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[str, int, int], None]]:
@@ -77,6 +77,40 @@ def score_lines(content: dict[str, Any]) -> list[str]:
         f"on {content['pixels']:,} pixels at threshold {content['threshold']:.2f}.",
         f"Best single index on the same pixels: IoU {shown('baseline_iou')} ({content['baseline']}).",
         f"Predicted {content['predicted_ha']:,.1f} ha, labelled {content['labelled_ha']:,.1f} ha.",
+    ]
+
+
+def check_lines(content: dict[str, Any]) -> list[str]:
+    """What the checks found, for people."""
+    lines = [f"{c['verdict']:9} {c['name']}: {c['message']}" for c in content["checks"]]
+    return [f"Verdict: {content['verdict']}", *lines, *(f"note      {note}" for note in content["notes"])]
+
+
+def mask_lines(content: dict[str, Any], out: Path) -> list[str]:
+    """What a mask holds, for people."""
+    lines = [
+        f"  {p['title']}: {p['mask_ha']:,.1f} ha on the mask, {p['hectares']:,.1f} ha drawn"
+        for p in content["polygons"]
+    ]
+    return [f"{content['mine_ha']:,.1f} ha mine, {content['share']:.2%} of the scene: {out}", *lines]
+
+
+def train_lines(content: dict[str, Any], model: Path) -> list[str]:
+    """What training reached, for people."""
+    return [
+        f"Mine IoU {content['iou']:.3f}, Dice {content['dice']:.3f} on validation ground "
+        f"(best single index there: {content['baseline_iou']:.3f}).",
+        f"{content['epochs']} epochs in {content['seconds']:.0f} s on {content['device']}, {content['precision']}, "
+        f"{content['patches_per_s']:.1f} patches/s; {content['shared_pixels']} pixels shared with validation.",
+        f"Model: {model}",
+    ]
+
+
+def predict_lines(content: dict[str, Any], out: Path) -> list[str]:
+    """What a prediction holds, for people."""
+    return [
+        f"{content['mine_ha']:,.1f} ha mine in {content['seconds']:.1f} s ({content['mpx_per_s']:.2f} Mpx/s): {out}",
+        *content["notes"],
     ]
 
 

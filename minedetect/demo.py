@@ -11,7 +11,7 @@ from minedetect.cog import CogProfile, write_cog
 from minedetect.config import Settings
 from minedetect.errors import SettingError
 from minedetect.journal import Journal, Listener, no_listener
-from minedetect.pipeline import Job, run_job
+from minedetect.pipeline import Job, do_job
 from minedetect.raster import IGNORE
 from minedetect.runs import Run, write_text
 from minedetect.synthetic import BANDS, MAX_SIZE_PX, MIN_SIDE_PX, make_district
@@ -19,8 +19,20 @@ from minedetect.synthetic import BANDS, MAX_SIZE_PX, MIN_SIDE_PX, make_district
 YEARS = ("2016", "2025")
 
 
+def district_job(run: Run) -> Job:
+    """The job on the files that `write_inputs` writes."""
+    folder = run.root / "inputs"
+    return Job(
+        before=folder / "before_2016.tif",
+        after=folder / "after_2025.tif",
+        labels=folder / "mines_2016.geojson",
+        years=YEARS,
+        truth=(folder / "truth_2016.tif", folder / "truth_2025.tif"),
+    )
+
+
 def write_inputs(run: Run, size_px: tuple[int, int], seed: int) -> Job:
-    """Write the district's images, outlines and truth into `RUN/inputs`.
+    """Write the district's images, outlines and truth into `RUN/inputs`; returns the job on them.
 
     Args:
         run: the run.
@@ -36,16 +48,9 @@ def write_inputs(run: Run, size_px: tuple[int, int], seed: int) -> Job:
             f"to {MAX_SIZE_PX[0]} x {MAX_SIZE_PX[1]}."
         )
     district = make_district(size_px, seed)
-    folder = run.root / "inputs"
     image = CogProfile("float32", float("nan"), BANDS, {"source": "invented district"})
     truth = CogProfile("uint8", IGNORE, ("mine",), {"source": "invented district"})
-    job = Job(
-        before=folder / "before_2016.tif",
-        after=folder / "after_2025.tif",
-        labels=folder / "mines_2016.geojson",
-        years=YEARS,
-        truth=(folder / "truth_2016.tif", folder / "truth_2025.tif"),
-    )
+    job = district_job(run)
     write_cog(job.before, district.before, district.grid, image)
     write_cog(job.after, district.after, district.grid, image)
     for path, classes in zip(job.truth or (), (district.truth_before, district.truth_after), strict=True):
@@ -58,7 +63,9 @@ def run_demo(
     run: Run, size_px: tuple[int, int], settings: Settings, listener: Listener = no_listener
 ) -> dict[str, Any]:
     """Make the district and run everything on it; returns the content of `summary.json`."""
-    journal = Journal(run, ("district",), listener)
-    with journal.session(), journal.step("district"):
-        job = write_inputs(run, size_px, settings.seed)
-    return run_job(run, job, settings, listener)
+    job = district_job(run)
+    journal = Journal(run, ("district", *job.steps), listener)
+    with journal.session():
+        with journal.step("district"):
+            write_inputs(run, size_px, settings.seed)
+        return do_job(journal, job, settings)

@@ -66,10 +66,11 @@ def examine(settings: TrainingSettings) -> dict[str, Any]:
 
 
 def _facts(figures: dict[str, Any]) -> dict[str, str]:
+    size = f"{figures['parameters'] / 1e6:.2f} M parameters, {figures['model_mb']} MB"
     return {
         "Device": figures["device_name"],
         "Precision": figures["precision"],
-        "Network": f"width {figures['width']}, {figures['parameters'] / 1e6:.2f} M parameters, {figures['model_mb']} MB",
+        "Network": f"width {figures['width']}, {size}",
         "Forward pass": f"{figures['forward_s_per_patch'] * 1000:.0f} ms a patch of 256 px",
         "Peak memory": f"{figures['peak_rss_mb']} MB",
         "Free memory": f"{figures['free_memory_gb']} GB",

@@ -24,7 +24,7 @@ from minedetect.runs import replacing
 RED, BLUE, YELLOW, GREY = "#D1495B", "#2E6FBB", "#F2C14E", "#8A8F98"
 """Red is new and blue is gone everywhere; told apart by people with any colour vision."""
 PANEL_PX = 900
-DPI = 110
+DPI = 105
 SMALL_PATCH_PX = 50
 
 Rgb = npt.NDArray[np.float32]

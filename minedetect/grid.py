@@ -140,7 +140,7 @@ def same_grid(a: GeoBox, b: GeoBox) -> bool:
     return all(
         abs(u - x) < SAME_GRID_TOLERANCE_PX and abs(v - y) < SAME_GRID_TOLERANCE_PX
         for (x, y) in corners
-        for (u, v) in [to_px * (b.transform * (x, y))]
+        for (u, v) in [to_px @ (b.transform @ (x, y))]
     )
 
 
@@ -160,7 +160,7 @@ def require_same_grid(a: GeoBox, b: GeoBox, what: str) -> None:
 def pixel_size_m(grid: GeoBox) -> float:
     """Mean ground size of the centre pixel's sides in metres, in any CRS (geodesic, WGS 84)."""
     row, col = grid.shape[0] / 2, grid.shape[1] / 2
-    points = [grid.transform * (col + dc, row + dr) for dc, dr in ((0, 0), (1, 0), (0, 1))]
+    points = [grid.transform @ (col + dc, row + dr) for dc, dr in ((0, 0), (1, 0), (0, 1))]
     lon, lat = to_lonlat(grid).transform([p[0] for p in points], [p[1] for p in points])
     _, _, distance_m = WGS84.inv([lon[0]] * 2, [lat[0]] * 2, lon[1:], lat[1:])
     return float(sum(distance_m)) / 2
@@ -177,9 +177,16 @@ def to_lonlat(grid: GeoBox) -> Transformer:
     return Transformer.from_crs(grid.crs.proj, "EPSG:4326", always_xy=True)
 
 
+def crs_name(grid: GeoBox) -> str:
+    """EPSG code of a grid's CRS, or its name where it has none."""
+    if grid.crs is None:
+        return "no CRS"
+    return f"EPSG:{grid.crs.epsg}" if grid.crs.epsg else str(grid.crs.proj.name)
+
+
 def describe(grid: GeoBox) -> str:
     """One line for people: size, CRS and pixel size."""
     return (
-        f"{grid.shape[0]} x {grid.shape[1]} px, {grid.crs}, "
+        f"{grid.shape[0]} x {grid.shape[1]} px, {crs_name(grid)}, "
         f"origin ({grid.transform.c:.6f}, {grid.transform.f:.6f}), {pixel_size_m(grid):.2f} m pixels"
     )

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import psutil
@@ -28,8 +29,6 @@ GRACE_S = 3.0
 START_LOCK = ".start.lock"
 WAIT_THEN_BECOME = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
 """Waits for one line, then turns into the command: the status is on disk before the command runs."""
-
-_children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def start(run: Run, arguments: Sequence[str], command: Sequence[str] = COMMAND) -> None:
@@ -75,7 +74,6 @@ def _spawn(run: Run, line: Sequence[str]) -> None:
             stderr=subprocess.STDOUT,
             env={**os.environ, "MINEDETECT_HOME": str(home())},
         )
-    _children[child.pid] = child
     os.setpriority(os.PRIO_PROCESS, child.pid, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
     created_s = psutil.Process(child.pid).create_time()
     run.write_status(Status(run_id=run.name, state="running", pid=child.pid, pid_created_s=created_s))
@@ -98,19 +96,17 @@ def stop(run: Run) -> None:
         _ended(status, GRACE_S)
     after = run.status()
     if after.state == "running":
-        message = "Stopped on request. What was finished is kept."
+        message = "Stopped on request. Files of finished steps are kept."
         run.write_status(after.model_copy(update={"state": "stopped", "message": message}))
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
     """Signal a job with all its helpers where it leads its own group, else that one process."""
-    try:
+    with suppress(ProcessLookupError):
         if os.getpgid(pid) == pid:
             os.killpg(pid, number)
         else:
             os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _ended(status: Status, limit_s: float) -> bool:
@@ -124,9 +120,9 @@ def _ended(status: Status, limit_s: float) -> bool:
 
 def alive(status: Status) -> bool:
     """Whether the process behind a status still exists; our own ended children are reaped first."""
-    child = _children.get(status.pid)
-    if child is not None and child.poll() is not None:
-        del _children[status.pid]
+    if status.pid > 0:
+        with suppress(ChildProcessError):
+            os.waitpid(status.pid, os.WNOHANG)
     return status.alive()
 
 

@@ -57,6 +57,7 @@ class Journal:
             handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
             logger.addHandler(handler)
             logger.setLevel(logging.INFO)
+            self.run.forget_results()
             self._write()
             ending: tuple[State, str] = ("failed", BUG)
             try:
@@ -66,7 +67,7 @@ class Journal:
                 ending = ("failed", str(error))
                 raise
             except (KeyboardInterrupt, Cancelled):
-                ending = ("stopped", "Stopped on request. What was finished is kept.")
+                ending = ("stopped", "Stopped on request. Files of finished steps are kept.")
                 raise
             finally:
                 logger.info("%s: %s", ending[0], traceback.format_exc() if ending[1] == BUG else ending[1])

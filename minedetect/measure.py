@@ -123,7 +123,7 @@ def _lattice_area_m2(
     grid: GeoBox, rows: npt.NDArray[np.float64], cols: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     to_degrees = to_lonlat(grid)
-    centre = to_degrees.transform(*(grid.transform * (grid.shape[1] / 2, grid.shape[0] / 2)))
+    centre = to_degrees.transform(*(grid.transform @ (grid.shape[1] / 2, grid.shape[0] / 2)))
     equal_area = f"+proj=laea +lat_0={centre[1]} +lon_0={centre[0]} +datum=WGS84 +units=m +no_defs"
     to_plane = Transformer.from_crs(grid.crs.proj, equal_area, always_xy=True)  # type: ignore[union-attr]
     col, row = np.meshgrid(cols + 0.5, rows + 0.5)

@@ -197,6 +197,15 @@ class Prediction:
     mpx_per_s: float
     peak_rss_mb: float
 
+    def to_json(self) -> dict[str, float]:
+        """What `predict --json` prints."""
+        return {
+            "mine_ha": round(self.mine_ha, 2),
+            "seconds": round(self.seconds, 2),
+            "mpx_per_s": round(self.mpx_per_s, 3),
+            "peak_rss_mb": round(self.peak_rss_mb),
+        }
+
 
 @dataclass(frozen=True)
 class Output:

@@ -44,6 +44,8 @@ REPORT = "report.html"
 CONFIG = "config.json"
 STATUS = "status.json"
 LOG = "log.txt"
+OUTCOME = (SUMMARY, AREAS, REPORT, RESULTS_PICTURE, EVALUATION)
+"""Files that state an outcome; they go before a new attempt starts."""
 
 
 def prediction_name(year: str) -> str:
@@ -129,6 +131,11 @@ class Run:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         write_text(self.path(name), json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def forget_results(self) -> None:
+        """Remove the outcome of an earlier attempt, so that a new one that fails never shows older figures."""
+        for name in OUTCOME:
+            self.path(name).unlink(missing_ok=True)
 
     def status(self) -> Status:
         """The run's status; a fresh one where none was written yet.

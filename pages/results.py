@@ -1,10 +1,13 @@
+"""Results: the verdict first, then hectares, what they rest on, and the files to take away."""
+
 from minedetect.runs import EVALUATION, SUMMARY
 from minedetect.ui import downloads, frame, pictures, results, scores, watch
 
 with frame.page("Results"):
     run = results.chosen_run()
     if run is not None:
-        watch.progress(run)
+        if watch.progress(run):
+            results.unfinished()
         summary = results.read(run, SUMMARY)
         evaluation = results.read(run, EVALUATION)
 

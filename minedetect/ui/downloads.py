@@ -57,6 +57,7 @@ def _button(run: Run, path: Path) -> None:
         file_name=path.name,
         mime=mimetypes.guess_type(path.name)[0] or "application/octet-stream",
         key=f"download {run.name} {shown}",
+        type="primary" if shown == runs.REPORT else "secondary",
         on_click="ignore",
     )
 

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from minedetect import server
 from minedetect.errors import MinedetectError
 from minedetect.runs import Run
-from minedetect.ui import server, words
+from minedetect.ui import words
 
 OVERVIEW = server.PAGES / "overview.py"
 RESULTS = server.PAGES / "results.py"
@@ -44,7 +45,7 @@ def badge(shown: words.Badge) -> None:
     st.badge(shown.word, color=shown.colour)
 
 
-def open_results(run: Run) -> None:
-    """A button that leads to a run's results."""
-    if st.button("Open results", key=f"open {run.name}"):
+def open_results(run: Run, main: bool) -> None:
+    """A button that leads to a run's results; `main` where it is what the page is for."""
+    if st.button("Open results", key=f"open {run.name}", type="primary" if main else "secondary"):
         st.switch_page(RESULTS, query_params={"run": run.name})

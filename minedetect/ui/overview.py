@@ -22,33 +22,44 @@ def introduction() -> None:
     st.caption(f"This computer works on: {words.literal(device.line())}")
 
 
-def demo_button() -> None:
-    """The button that builds the built-in district, where that is not done or being done."""
-    run = open_run(jobs.DEMO)
+def demo_button() -> bool:
+    """The button that builds the built-in district; False where that is done or being done."""
+    with frame.in_words():
+        return _offer_demo(open_run(jobs.DEMO))
+    return True
+
+
+def _offer_demo(run: Run) -> bool:
     status = run.status()
     if status.state == "done" or jobs.is_active(status):
-        return
+        return False
     st.markdown("Try it on an invented district whose hectares are known. It needs no data and no network.")
     label = "Build the built-in district" if status.state == "new" else "Build the built-in district again"
     if st.button(label, type="primary"):
         jobs.start_demo()
         st.rerun()
+    return True
 
 
-def runs() -> None:
-    """Every run, the latest first."""
+def runs(lead_to_results: bool) -> None:
+    """Every run, the latest first.
+
+    Args:
+        lead_to_results: whether opening the latest result is the main thing to do on the page.
+    """
     frame.section("Runs")
     found = list_runs()
     if not found:
         st.info("There is no run yet. Build the built-in district above to see what a result looks like.")
+    latest = next((run for run in found if run.has(SUMMARY)), None)
     for run in found[:MOST_SHOWN]:
         with st.container(border=True), frame.in_words():
-            card(run)
+            card(run, main=lead_to_results and run == latest)
     if len(found) > MOST_SHOWN:
         st.caption(f"The latest {MOST_SHOWN} of {len(found)} runs. Every run can be chosen on the page Results.")
 
 
-def card(run: Run) -> None:
+def card(run: Run, main: bool) -> None:
     """One run: its state, how far it is, what it found, and the way to its results."""
     status = run.status()
     summary = results.read(run, SUMMARY) if status.state == "done" else None
@@ -61,13 +72,15 @@ def card(run: Run) -> None:
     watch.progress(run)
     if summary:
         figures(summary)
+    elif status.state == "done":
+        st.caption("It compared no dates, so it has no hectares of change.")
     if status.state == "done":
-        frame.open_results(run)
+        frame.open_results(run, main)
 
 
 def figures(summary: dict[str, Any]) -> None:
     """The headline hectares on one line."""
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         for year in summary.get("years", ()):
             label = f"Mining in {words.literal(year)}"
             st.metric(label, words.hectares(results.part(summary, "hectares").get(year)), width="content")

@@ -35,8 +35,11 @@ def chosen_run() -> Run | None:
         st.page_link(frame.OVERVIEW, label="Go to Overview")
         return None
     asked = st.query_params.get("run") or st.session_state.get(LAST) or names[0]
-    st.session_state[CHOICE] = asked if asked in names else None
-    st.selectbox("Run", names, key=CHOICE, index=None, placeholder="Choose a run", on_change=_follow, width=360)
+    known = asked in names
+    st.session_state[CHOICE] = asked if known else None
+    st.selectbox(
+        "Run", names, 0 if known else None, key=CHOICE, placeholder="Choose a run", on_change=_follow, width=360
+    )
     run = existing_run(asked)
     st.query_params["run"] = st.session_state[LAST] = run.name
     return run
@@ -76,6 +79,11 @@ def verdict(summary: Content) -> None:
 def no_comparison() -> None:
     """For a run that trained a model and compared nothing."""
     st.info("This run trained a model and compared no dates, so it has no hectares of change. Its scores are below.")
+
+
+def unfinished() -> None:
+    """For a run that is being worked on."""
+    st.info("This run is being worked on. What stands below may be missing, or be replaced.")
 
 
 def headline(summary: Content) -> None:
@@ -170,4 +178,21 @@ def facts(summary: Content) -> None:
         st.markdown("**What was assumed or changed on the way**")
     for note in notes:
         st.text(str(note))
-    st.caption(f"Run {words.literal(summary.get('run_id', ''))}, made {words.literal(summary.get('created', ''))}")
+    _truth(summary)
+    st.caption(f"Run {words.literal(summary.get('run_id', ''))}, made {words.moment(summary.get('created', ''))}")
+
+
+def _truth(summary: Content) -> None:
+    """For the built-in district: the hectares it was made with, beside those found."""
+    truth, found = part(summary, "truth"), part(summary, "hectares")
+    if not truth:
+        return
+    st.markdown("**Against the truth, known because this district is invented**")
+    known = [part(truth, year) for year in truth]
+    table: dict[str, list[Any]] = {
+        "Year": list(truth),
+        "True, ha": [words.number(date.get("hectares")) for date in known],
+        "Found, ha": [words.number(found.get(year)) for year in truth],
+        "Overlap (IoU)": [words.score(date.get("iou")) for date in known],
+    }
+    _table(table, ["True, ha", "Found, ha"])

@@ -40,13 +40,13 @@ def evaluation(content: Mapping[str, Any]) -> None:
 def sentences(content: Mapping[str, Any]) -> list[str]:
     """What the scores say, as Markdown sentences."""
     found, right = words.percent(content.get("recall")), words.percent(content.get("precision"))
-    index = words.literal(content.get("baseline") or "the best single index")
+    index = words.literal(content.get("baseline") or "none known")
     threshold = words.score(content.get("threshold"))
     return [
         f"The model found {found} of the ground labelled as mine; {right} of what it called mine is labelled as mine.",
-        f"Its overlap (IoU) is {words.score(content.get('iou'))}. A plain threshold on {index} reaches "
+        f"Its overlap (IoU) is {words.score(content.get('iou'))}. The best rule on a single index ({index}) reaches "
         f"{words.score(content.get('baseline_iou'))}; finding no mine anywhere reaches "
-        f"{words.score(content.get('all_background_iou'))}.",
+        f"{words.score(content.get('all_background_iou'))}.{_worth(content)}",
         f"On the validation ground it found {words.hectares(content.get('predicted_ha'))} of mining; "
         f"the labels hold {words.hectares(content.get('labelled_ha'))}.",
         _ground(content),
@@ -57,8 +57,17 @@ def sentences(content: Mapping[str, Any]) -> list[str]:
 
 
 def _ground(content: Mapping[str, Any]) -> str:
-    pixels, blocks, mines = (words.count(content.get(key)) for key in ("pixels", "blocks", "mines"))
-    return f"Measured on ground that training never saw: pixels {pixels}, separate blocks {blocks}, mines {mines}."
+    mines = words.counted(content.get("mines"), "mine")
+    blocks = words.counted(content.get("blocks"), "separate block")
+    pixels = words.counted(content.get("pixels"), "pixel")
+    return f"Measured on ground that training never saw: {mines} in {blocks}, {pixels}."
+
+
+def _worth(content: Mapping[str, Any]) -> str:
+    model, rule = words.number(content.get("iou")), words.number(content.get("baseline_iou"))
+    if model is None or rule is None or model > rule:
+        return ""
+    return " **The model is no better than that rule: do not rely on it.**"
 
 
 def _interval(ci95: object) -> str:

@@ -12,16 +12,20 @@ EVERY_S = 1.0
 ENDED_EARLY = ("failed", "interrupted", "stopped")
 
 
-def progress(run: Run) -> None:
+def progress(run: Run) -> bool:
     """Live progress with a stop button while a job is at work; else why it ended early, if it did.
 
     The page runs again by itself, once, when the job ends.
+
+    Returns:
+        Whether a job is at work.
     """
     status = run.status()
     active = jobs.is_active(status)
     st.fragment(_live, run_every=EVERY_S if active else None)(run, active)
     if not active and status.shown_state() in ENDED_EARLY:
         ended_early(run, status)
+    return active
 
 
 def _live(run: Run, was_active: bool) -> None:
@@ -48,10 +52,11 @@ def sentence(status: Status) -> str:
     if not status.step:
         return "Starting"
     parts = [words.step(status.step)]
-    if status.step in status.steps:
+    if status.step in status.steps and len(status.steps) > 1:
         parts.insert(0, f"Step {status.steps.index(status.step) + 1} of {len(status.steps)}")
     if status.total > 0:
-        parts.append(f"{status.done:,} of {status.total:,}")
+        done = f"round {status.done} of {status.total}" if status.step == "train" else words.percent(share(status))
+        parts.append(done)
     return " · ".join(parts)
 
 
@@ -59,7 +64,8 @@ def ended_early(run: Run, status: Status) -> None:
     """What happened, what to do, and the last lines of the log."""
     state = status.shown_state()
     show = st.error if state == "failed" else st.warning
-    show(words.ADVICE[state] + (f"\n\n{words.literal(status.message)}" if status.message else ""))
+    said = status.message if state != "stopped" else ""
+    show(words.ADVICE[state] + (f"\n\n{words.literal(said)}" if said else ""))
     tail = words.calm_log(jobs.log_tail(run, lines=60)).splitlines()[-8:]
     if tail:
         st.caption("The last lines of its log")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 Colour = Literal["red", "orange", "blue", "green", "gray"]
 
 UNKNOWN = "not known"
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
-_MADE_INTO_SOMETHING = re.compile(r"(?<=www)(?=\.)|(?<=:)(?=//|streamlit:)|(?=@)|(?<=[-<])(?=[->])", re.IGNORECASE)
+_MADE_INTO_SOMETHING = re.compile(r"(?<=www)(?=\.)|(?<=:)(?=//|streamlit:)|(?=@)|(?<=[-<>])(?=[-=>])", re.IGNORECASE)
 _WORD_JOINER = "\u2060"
 
 
@@ -55,6 +56,7 @@ ADVICE = {
 }
 
 STEPS = {
+    "district": "Inventing the district",
     "prepare": "Preparing the mask",
     "train": "Training the model",
     "evaluate": "Testing the model on ground it never saw",
@@ -93,6 +95,20 @@ def count(value: object) -> str:
     return UNKNOWN if shown is None else f"{shown:,.0f}"
 
 
+def counted(value: object, noun: str) -> str:
+    """A number of things: "1 mine", "3 mines"."""
+    shown = count(value)
+    return f"{shown} {noun}" if shown == "1" else f"{shown} {noun}s"
+
+
+def moment(text: object) -> str:
+    """A time stamp as a person writes it; anything else as it is, harmless for Markdown."""
+    try:
+        return f"{datetime.fromisoformat(str(text)):%d %B %Y, %H:%M} UTC"
+    except ValueError:
+        return literal(text)
+
+
 def score(value: object) -> str:
     """A score between 0 and 1 with two decimals."""
     shown = number(value)
@@ -102,7 +118,7 @@ def score(value: object) -> str:
 def percent(value: object) -> str:
     """A share as a whole per cent."""
     share = number(value)
-    return "an unknown share" if share is None else f"{share:.0%}"
+    return "an unknown share" if share is None else f"{100 * share:.0f} %"
 
 
 def step(name: str) -> str:

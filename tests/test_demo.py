@@ -1,0 +1,47 @@
+"""The whole job on the built-in district against its truth, and a scene of full size. Minutes, so marked slow."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minedetect.demo import write_inputs
+from minedetect.runs import Run
+
+pytestmark = pytest.mark.slow
+
+
+def minedetect(*arguments: str | Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "minedetect", *map(str, arguments), "--json"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    content: dict[str, Any] = json.loads(found.stdout)
+    return content
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    run = tmp_path_factory.mktemp("runs") / "demo"
+    return run, minedetect("demo", run)
+
+
+def test_the_demo_finds_the_mines_of_both_dates(demo: tuple[Path, dict[str, Any]]) -> None:
+    _, content = demo
+    assert all(content["truth"][year]["iou"] >= 0.80 for year in ("2016", "2025"))
+
+
+def test_the_demo_s_hectares_and_change_are_near_the_truth(demo: tuple[Path, dict[str, Any]]) -> None:
+    _, content = demo
+    true = {year: content["truth"][year]["hectares"] for year in ("2016", "2025")}
+    assert all(content["hectares"][year] == pytest.approx(true[year], rel=0.10) for year in true)
+    assert content["net_ha"] == pytest.approx(true["2025"] - true["2016"], abs=0.05 * true["2016"])
+    assert content["plausible"] is True
+
+
+def test_a_scene_of_full_size_is_predicted_within_2_gb(demo: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    job = write_inputs(Run(tmp_path / "big"), (5567, 3230), seed=0)
+    found = minedetect("predict", job.after, "--model", demo[0], "--out", tmp_path / "p.tif")
+    assert found["peak_rss_mb"] < 2000
+    assert found["mine_ha"] > 0

@@ -1,0 +1,322 @@
+"""Outlines become the same mask whatever the format; what is dropped, repaired or doubtful is told."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from shapely.geometry import mapping, shape
+
+from minedetect.errors import BadInput, GridMismatch
+from minedetect.labels import Labels, mask_on, normal_status, open_labels, outline_zones
+from minedetect.measure import hectares, polygon_hectares
+from minedetect.raster import IGNORE
+
+GRID = GeoBox((120, 140), Affine(10, 0, 500_000, 0, -10, 8_600_000), "EPSG:32735")
+Make = Callable[..., Path]
+
+
+def on_ground(*corners: tuple[float, float]) -> shapely.Polygon:
+    """A polygon in UTM metres, from corners in pixels (column, row) of the grid."""
+    return shapely.Polygon([GRID.transform @ corner for corner in corners])
+
+
+def square(col: float, row: float, side_px: float) -> shapely.Polygon:
+    return on_ground((col, row), (col + side_px, row), (col + side_px, row + side_px), (col, row + side_px))
+
+
+def lonlat(*polygons: shapely.Polygon) -> list[dict[str, Any]]:
+    """The same polygons as GeoJSON objects in degrees."""
+    return [mapping(g) for g in gpd.GeoSeries(polygons, crs="EPSG:32735").to_crs("EPSG:4326")]
+
+
+MINES = (square(10, 20, 30), square(70, 40, 41), on_ground((20, 80), (60, 85), (40, 110)))
+PROPERTIES = [
+    {"id": "A1", "name": "Nchanga", "status": "Active", "area_ha": 9.0},
+    {"id": "A1", "name": "", "status": "acttive"},
+    {"name": "Mimbula", "status": "closed "},
+]
+
+
+def refused(path: Path, grid: GeoBox = GRID, **options: Any) -> str:
+    """The code of a refusal, at opening or on the grid; its message is one sentence or two."""
+    with pytest.raises(BadInput) as fault:
+        mask_on(open_labels(path, **options), grid)
+    assert "\n" not in str(fault.value)
+    assert str(fault.value).endswith(".")
+    return fault.value.code
+
+
+def test_geojson_reads_properties_as_people_write_them(write_geojson: Make) -> None:
+    labels = open_labels(write_geojson(lonlat(*MINES), PROPERTIES))
+    assert [o.id for o in labels.outlines] == ["A1", "A1", ""]
+    assert [o.title for o in labels.outlines] == ["Nchanga", "mine 2", "Mimbula"]
+    assert [o.status for o in labels.outlines] == ["active", "active", "inactive"]
+    assert [o.status_given for o in labels.outlines] == ["Active", "acttive", "closed"]
+    assert [o.claimed_ha for o in labels.outlines] == [9.0, None, None]
+    assert [o.index for o in labels.outlines] == [1, 2, 3]
+    assert not labels.is_mask
+    assert not labels.notes
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ("Active", "active"),
+        (" ACTIVE ", "active"),
+        ("acttive", "active"),
+        ("", "unknown"),
+        ("?", "unknown"),
+        ("Abandoned", "inactive"),
+        ("inactive", "inactive"),
+        ("radioactive", "unknown"),
+    ],
+)
+def test_a_status_is_one_of_three(given: str, status: str) -> None:
+    assert normal_status(given) == status
+
+
+@pytest.mark.parametrize("claim", ["12", True, None, float("nan"), [1]])
+def test_an_area_that_is_no_number_is_no_claim(write_geojson: Make, claim: object) -> None:
+    labels = open_labels(write_geojson(lonlat(MINES[0]), [{"area_ha": claim, "status": None, "id": 7}]))
+    assert labels.outlines[0].claimed_ha is None
+    assert labels.outlines[0].status == "unknown"
+    assert labels.outlines[0].id == "7"
+
+
+def test_a_pixel_is_mine_when_its_centre_lies_inside(write_geojson: Make) -> None:
+    mask = mask_on(open_labels(write_geojson(lonlat(*MINES))), GRID)
+    rows, cols = np.indices(GRID.shape) + 0.5
+    x, y = GRID.transform @ (cols, rows)
+    expected = shapely.contains_xy(shapely.union_all(MINES), x, y)
+    assert mask.dtype == np.uint8
+    assert (mask != expected).sum() <= 3
+    assert set(np.unique(mask)) == {0, 1}
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32735", "urn:ogc:def:crs:EPSG::32735", "EPSG:3857", "EPSG:4326", "OGC:CRS84"])
+def test_a_crs_member_changes_nothing_on_the_ground(write_geojson: Make, crs: str) -> None:
+    told = gpd.GeoSeries(MINES, crs="EPSG:32735").to_crs(crs)
+    member = {"type": "name", "properties": {"name": crs}}
+    there = open_labels(write_geojson([mapping(g) for g in told], name="there.geojson", crs=member))
+    plain = open_labels(write_geojson(lonlat(*MINES)))
+    there_ha, plain_ha = (hectares(mask_on(labels, GRID), GRID, 1) for labels in (there, plain))
+    assert there_ha == pytest.approx(plain_ha, rel=1e-3)
+    for a, b in zip(there.outlines, plain.outlines, strict=True):
+        assert a.hectares() == pytest.approx(b.hectares(), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "crs",
+    ["EPSG:4326", 5, {"type": "link", "properties": {"href": "http://127.0.0.1/x"}}, {"properties": {"name": "Mars"}}],
+)
+def test_a_crs_member_that_cannot_be_used_is_refused(write_geojson: Make, crs: object) -> None:
+    assert refused(write_geojson(lonlat(*MINES), crs=crs)) == "NO_CRS"
+
+
+def test_geopackage_and_zipped_shapefile_equal_geojson(write_geojson: Make, tmp_path: Path) -> None:
+    plain = open_labels(write_geojson(lonlat(*MINES), PROPERTIES))
+    frame = gpd.GeoDataFrame(
+        {key: [p.get(key) for p in PROPERTIES] for key in ("id", "name", "status", "area_ha")},
+        geometry=list(MINES),
+        crs="EPSG:32735",
+    )
+    frame.to_file(tmp_path / "mines.gpkg")
+    (tmp_path / "parts").mkdir()
+    frame.to_file(tmp_path / "parts" / "mines.shp")
+    with zipfile.ZipFile(tmp_path / "mines.zip", "w") as archive:
+        for part in sorted((tmp_path / "parts").iterdir()):
+            archive.write(part, f"folder/{part.name}")
+    for name in ("mines.gpkg", "mines.zip"):
+        other = open_labels(tmp_path / name)
+        assert (mask_on(other, GRID) == mask_on(plain, GRID)).all()
+        for a, b in zip(other.outlines, plain.outlines, strict=True):
+            assert (a.index, a.id, a.name, a.status, a.claimed_ha) == (b.index, b.id, b.name, b.status, b.claimed_ha)
+            assert a.hectares() == pytest.approx(b.hectares(), rel=1e-6)
+
+
+def test_a_bow_tie_is_repaired_and_its_cost_told(write_geojson: Make) -> None:
+    tie = on_ground((10, 10), (50, 50), (50, 10), (10, 50))
+    assert not tie.is_valid
+    labels = open_labels(write_geojson(lonlat(tie, MINES[2])))
+    bow, whole = labels.outlines
+    assert bow.geometry.is_valid
+    assert bow.hectares() == pytest.approx(40 * 40 / 2 / 100, rel=5e-3)
+    assert bow.repair_ha == pytest.approx(bow.hectares(), rel=1e-2)
+    assert whole.repair_ha == 0
+    assert hectares(mask_on(labels, GRID) & (outline_zones(labels, GRID) == 1), GRID, 1) == pytest.approx(8, rel=0.06)
+
+
+def test_overlapping_outlines_are_counted_once_for_the_first(write_geojson: Make) -> None:
+    labels = open_labels(write_geojson(lonlat(square(10, 10, 40), square(30, 30, 40), square(30, 30, 40))))
+    zones = outline_zones(labels, GRID)
+    assert zones.dtype == np.int32
+    assert [(zones == n).sum() for n in range(1, 4)] == pytest.approx([1600, 1200, 0], abs=5)
+    assert (mask_on(labels, GRID) == (zones > 0)).all()
+    assert hectares(mask_on(labels, GRID), GRID, 1) == pytest.approx(28.0, rel=5e-3)
+
+
+def test_holes_are_background(write_geojson: Make) -> None:
+    ring = shapely.difference(square(10, 10, 60), square(30, 30, 20))
+    labels = open_labels(write_geojson(lonlat(ring)))
+    assert mask_on(labels, GRID).sum() == pytest.approx(3200, abs=5)
+    assert labels.outlines[0].hectares() == pytest.approx(32, rel=5e-3)
+
+
+@pytest.mark.xfail(strict=True, reason="a hole drawn in the direction of its shell is added to the hectares")
+def test_a_hole_drawn_the_other_way_is_still_a_hole(write_geojson: Make) -> None:
+    geometry = lonlat(shapely.difference(square(10, 10, 60), square(30, 30, 20)))[0]
+    shell, hole = geometry["coordinates"]
+    same_way = {"type": "Polygon", "coordinates": [shell, hole[::-1]]}
+    labels = open_labels(write_geojson([same_way]))
+    assert labels.outlines[0].hectares() == pytest.approx(32, rel=5e-3)
+
+
+def test_what_is_no_polygon_is_dropped_and_told(write_geojson: Make) -> None:
+    point, line = (
+        {"type": "Point", "coordinates": [27, -12]},
+        {"type": "LineString", "coordinates": [[27, -12], [28, -12]]},
+    )
+    mixed = {"type": "GeometryCollection", "geometries": [point, *lonlat(MINES[1])]}
+    empty = {"type": "Polygon", "coordinates": []}
+    labels = open_labels(write_geojson([point, *lonlat(MINES[0]), line, None, empty, mixed]))
+    assert [o.index for o in labels.outlines] == [2, 6]
+    assert labels.notes == ("4 of 6 features hold no polygon and were left out.",)
+    assert refused(write_geojson([point, line])) == "NO_POLYGONS"
+    assert refused(write_geojson([])) == "NO_POLYGONS"
+
+
+def test_heights_are_dropped(write_geojson: Make) -> None:
+    flat = lonlat(MINES[0])
+    high = [mapping(shapely.force_3d(shape(flat[0]), 1200))]
+    masks = [mask_on(open_labels(write_geojson(g)), GRID) for g in (flat, high)]
+    assert (masks[0] == masks[1]).all()
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [
+        1e5,
+        1e300,
+        pytest.param(float("inf"), marks=pytest.mark.xfail(strict=True, reason="GEOSException on infinity")),
+        pytest.param(float("nan"), marks=pytest.mark.xfail(strict=True, reason="GEOSException on nan")),
+    ],
+)
+def test_coordinates_off_the_earth_are_refused(write_geojson: Make, scale: float) -> None:
+    ring = [[27, -12], [28, -12], [28 * scale, -11], [27, -11], [27, -12]]
+    assert refused(write_geojson([{"type": "Polygon", "coordinates": [ring]}])) == "COORDINATES"
+
+
+def test_metres_without_a_crs_are_refused(write_geojson: Make) -> None:
+    assert refused(write_geojson([mapping(MINES[0])])) == "COORDINATES"
+
+
+@pytest.mark.parametrize("place", [(28.5, -12.6), (-150, 10), (117, 10), (-153, 12)])
+def test_outlines_elsewhere_are_refused(write_geojson: Make, place: tuple[float, float]) -> None:
+    assert refused(write_geojson([mapping(shapely.box(*place, place[0] + 0.1, place[1] + 0.1))])) == "NO_OVERLAP"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "5",
+        '{"type": "FeatureCollection"}',
+        '{"type": "FeatureCollection", "features": [null]}',
+        '{"type": "FeatureCollection", "features": [{"geometry": {"type": "Circle"}}]}',
+        '{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}}',
+        "[" * 5000,
+    ],
+)
+def test_what_is_no_geojson_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mines.geojson").write_text(text)
+    assert refused(tmp_path / "mines.geojson") == "NOT_GEOJSON"
+
+
+def test_a_single_feature_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+    feature = {"type": "Feature", "properties": None, "geometry": lonlat(MINES[0])[0]}
+    (tmp_path / "mine.json").write_text("\ufeff" + json.dumps(feature), encoding="utf-8")
+    assert len(open_labels(tmp_path / "mine.json").outlines) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [
+        ("mines.kml", b"<kml/>", "KIND"),
+        ("mines.gpkg", b"no database", "NOT_VECTOR"),
+        ("mines.zip", b"no archive", "NOT_ZIP"),
+        ("mines.tif", b"no raster", "NOT_TIFF"),
+        ("mines.geojson", None, "NOT_FOUND"),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, name: str, content: bytes | None, code: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert refused(tmp_path / name) == code
+
+
+@pytest.mark.parametrize("members", [[], ["a.txt"], ["a.shp", "b.shp"]])
+def test_a_zip_holds_one_shapefile(tmp_path: Path, members: list[str]) -> None:
+    with zipfile.ZipFile(tmp_path / "mines.zip", "w") as archive:
+        for member in members:
+            archive.writestr(member, "x")
+    assert refused(tmp_path / "mines.zip") == "ZIP_MEMBER"
+
+
+def test_a_table_of_points_and_two_layers_are_refused(tmp_path: Path) -> None:
+    points = gpd.GeoDataFrame({"id": [1]}, geometry=[shapely.Point(27, -12)], crs="EPSG:4326")
+    points.to_file(tmp_path / "points.gpkg", layer="a")
+    assert refused(tmp_path / "points.gpkg") == "NO_POLYGONS"
+    points.to_file(tmp_path / "points.gpkg", layer="b")
+    assert refused(tmp_path / "points.gpkg") == "LAYERS"
+
+
+def mask_raster(write_tiff: Make, *values: int, grid: GeoBox = GRID, **options: Any) -> Path:
+    pixels = np.resize(np.array(values, np.uint8), GRID.shape)
+    return write_tiff(pixels, grid, "mask.tif", **options)
+
+
+def test_a_mask_raster_is_taken_as_it_is(write_tiff: Make) -> None:
+    path = mask_raster(write_tiff, 0, 1, 255, 1)
+    labels = open_labels(path)
+    assert labels.is_mask
+    assert labels == Labels(path, ())
+    assert (mask_on(labels, GRID) == np.resize(np.array([0, 1, 255, 1], np.uint8), GRID.shape)).all()
+
+
+def test_a_class_raster_needs_its_mine_classes(write_tiff: Make) -> None:
+    path = mask_raster(write_tiff, 2, 5, 7, 255)
+    assert refused(path) == "CLASSES"
+    mask = mask_on(open_labels(path, mine_classes=(5, 7)), GRID)
+    assert (mask == np.resize(np.array([0, 1, 1, 255], np.uint8), GRID.shape)).all()
+    assert refused(path, mine_classes=(3,)) == "NO_MINE"
+
+
+def test_nodata_of_a_mask_is_unknown(write_tiff: Make) -> None:
+    mask = mask_on(open_labels(mask_raster(write_tiff, 0, 1, 9, nodata=9)), GRID)
+    assert (mask == np.resize(np.array([0, 1, IGNORE], np.uint8), GRID.shape)).all()
+
+
+def test_a_mask_without_mines_or_on_another_grid_is_refused(write_tiff: Make) -> None:
+    assert refused(mask_raster(write_tiff, 0, 255)) == "NO_MINE"
+    shifted = GeoBox(GRID.shape, GRID.transform @ Affine.translation(1, 0), GRID.crs)
+    with pytest.raises(GridMismatch, match="Image and mask"):
+        mask_on(open_labels(mask_raster(write_tiff, 0, 1, grid=shifted)), GRID)
+
+
+def test_outlines_carry_geodesic_hectares(write_geojson: Make) -> None:
+    labels = open_labels(write_geojson(lonlat(*MINES)))
+    for outline, geometry in zip(labels.outlines, lonlat(*MINES), strict=True):
+        assert outline.hectares() == pytest.approx(polygon_hectares(shape(geometry)))
+        assert outline.hectares() == pytest.approx(MINES[outline.index - 1].area / 1e4, rel=2e-3)

@@ -1,0 +1,272 @@
+"""The whole job on a small district: every file, and every figure that must agree with another."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from odc.geo.geobox import GeoBox
+from pyproj import Geod
+from shapely.geometry import box, shape
+
+from minedetect.cog import CogProfile, write_cog
+from minedetect.config import Settings, settings_from
+from minedetect.demo import write_inputs
+from minedetect.errors import BandMismatch, ModelError, RunError
+from minedetect.grid import same_grid, whole
+from minedetect.learn import train_run
+from minedetect.pipeline import Job, change_rasters, run_job
+from minedetect.prepare import SceneFiles
+from minedetect.raster import open_raster, read
+from minedetect.runs import Run, sha256_of
+
+QUICK = {"preset": "cpu", "width": 8, "epochs": 14, "tile_px": 64, "device": "cpu", "window_px": 128, "max_gap_px": 32}
+RUN_FILES = (
+    *("mask.tif", "mask_visualization.png", "mask_edge_analysis.png", "quality.json", "split.json"),
+    *("unet_mining_detector.pt", "metrics.csv", "training_history.png", "evaluation.json"),
+    *("prediction_2016.tif", "prediction_2025.tif", "probability_2016.tif", "probability_2025.tif"),
+    *("mines_2016.geojson", "mines_2025.geojson", "change_map.tif", "change_kind.tif", "change.geojson"),
+    *("areas.csv", "summary.json", "inference_results.png", "report.html", "config.json", "status.json", "log.txt"),
+)
+
+
+@dataclass(frozen=True)
+class Done:
+    run: Run
+    job: Job
+    settings: Settings
+    summary: dict[str, Any]
+
+
+def classes(path: Path) -> Any:
+    with rasterio.open(path) as dataset:
+        return dataset.read(1)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    run = Run(tmp_path_factory.mktemp("runs") / "small")
+    settings = settings_from(QUICK, gpu=False)
+    job = write_inputs(run, (320, 256), seed=1)
+    return Done(run, job, settings, run_job(run, job, settings))
+
+
+def test_every_file_is_there_and_nothing_is_left_over(done: Done) -> None:
+    assert not [name for name in RUN_FILES if not done.run.has(name)]
+    left = {p.name for p in done.run.root.iterdir() if p.is_file()} - set(RUN_FILES)
+    assert left <= {".lock"}
+    assert done.run.status().state == "done"
+    assert set(done.run.status().seconds) == {"prepare", "train", "evaluate", "predict", "change", "report"}
+
+
+def test_rasters_lie_on_the_image_s_grid_and_name_their_run(done: Done) -> None:
+    grid = open_raster(done.job.before).grid
+    for name in RUN_FILES:
+        if name.endswith(".tif"):
+            assert same_grid(open_raster(done.run.path(name)).grid, grid)
+            with rasterio.open(done.run.path(name)) as dataset:
+                assert dataset.tags()["run_id"] == "small"
+                assert dataset.descriptions[0]
+                assert dataset.nodata is not None
+
+
+def test_the_change_map_is_the_exact_difference_on_common_ground(done: Done) -> None:
+    before, after = (classes(done.run.path(f"prediction_{y}.tif")) for y in done.job.years)
+    change = classes(done.run.path("change_map.tif"))
+    both = (before != 255) & (after != 255)
+    assert np.array_equal(change[both], after[both].astype(int) - before[both])
+    assert (change[~both] == -128).all()
+    assert (~both).any()
+
+
+def test_every_valid_pixel_is_predicted_and_nodata_stays_nodata(done: Done) -> None:
+    for image, year in ((done.job.before, "2016"), (done.job.after, "2025")):
+        raster = open_raster(image)
+        seen = ~np.isnan(read(raster, whole(raster.shape))).any(axis=0)
+        assert np.array_equal(classes(done.run.path(f"prediction_{year}.tif")) != 255, seen)
+        probability = classes(done.run.path(f"probability_{year}.tif"))
+        assert np.array_equal(~np.isnan(probability), seen)
+        assert np.nanmin(probability) >= 0
+        assert np.nanmax(probability) <= 1
+
+
+def row_hectares(mine: Any, grid: GeoBox) -> float:
+    """Another way: the geodesic polygon of one pixel of each row, times its mines."""
+    geod, t = Geod(ellps="WGS84"), grid.transform
+    area = 0.0
+    for row in range(mine.shape[0]):
+        pixel = box(t.c, t.f + (row + 1) * t.e, t.c + t.a, t.f + row * t.e)
+        area += abs(geod.geometry_area_perimeter(pixel)[0]) * int(mine[row].sum())
+    return area / 10_000
+
+
+def test_hectares_agree_with_another_way_of_counting(done: Done) -> None:
+    grid = open_raster(done.job.before).grid
+    before, after = (classes(done.run.path(f"prediction_{y}.tif")) for y in done.job.years)
+    both = (before != 255) & (after != 255)
+    for year, found in (("2016", before), ("2025", after)):
+        assert done.summary["hectares"][year] == pytest.approx(row_hectares((found == 1) & both, grid), rel=2e-4)
+        assert done.summary["hectares_observed"][year] == pytest.approx(row_hectares(found == 1, grid), rel=2e-4)
+    change = classes(done.run.path("change_map.tif"))
+    assert done.summary["new_ha"] == pytest.approx(row_hectares(change == 1, grid), rel=2e-4, abs=0.01)
+    assert done.summary["gone_ha"] == pytest.approx(row_hectares(change == -1, grid), rel=2e-4, abs=0.01)
+
+
+def test_the_ledger_adds_up(done: Done) -> None:
+    s = done.summary
+    new, gone = (sum(s["change_ha"][side].values()) for side in ("new", "gone"))
+    assert s["net_ha"] == pytest.approx(new - gone, abs=0.02)
+    assert s["net_ha"] == pytest.approx(s["hectares"]["2025"] - s["hectares"]["2016"], abs=0.02)
+    assert s["unchanged_ha"] + gone == pytest.approx(s["hectares"]["2016"], abs=0.02)
+    rows = s["per_mine"]
+    assert sum(r["after_ha"] for r in rows) == pytest.approx(s["hectares"]["2025"], abs=0.1)
+    assert sum(r["gained_ha"] for r in rows) == pytest.approx(new, abs=0.1)
+    polygons = json.loads(done.run.path("change.geojson").read_text())["features"]
+    assert sum(f["properties"]["hectares"] for f in polygons) == pytest.approx(new + gone, abs=0.1)
+
+
+def test_mine_polygons_are_valid_and_carry_their_hectares(done: Done) -> None:
+    features = json.loads(done.run.path("mines_2025.geojson").read_text())["features"]
+    assert features
+    assert all(shape(f["geometry"]).is_valid for f in features)
+    total = sum(f["properties"]["hectares"] for f in features)
+    assert total == pytest.approx(done.summary["hectares_observed"]["2025"], rel=1e-3)
+    assert all(0 < f["properties"]["mean_probability"] <= 1 for f in features)
+
+
+def test_training_never_sees_validation_ground(done: Done) -> None:
+    split = done.run.read_json("split.json")
+    assert split["shared_pixels"] == 0
+    seen = np.zeros(open_raster(done.job.before).shape, int)
+    (windows,) = split["scenes"].values()
+    for row, col, height, width in windows["training"]:
+        seen[row : row + height, col : col + width] |= 1
+    for row, col, height, width in windows["validation"]:
+        assert not seen[row : row + height, col : col + width].any()
+
+
+def test_what_was_asked_is_on_record(done: Done) -> None:
+    config = done.run.read_json("config.json")
+    assert config["settings"] == done.settings.model_dump()
+    assert config["inputs"][str(done.job.before)] == sha256_of(done.job.before)
+
+
+def test_the_report_stands_alone_and_leads_with_the_verdict(done: Done) -> None:
+    html = done.run.path("report.html").read_text()
+    assert "http://" not in html.replace("http://www.w3.org", "")
+    assert "https://" not in html
+    assert html.index('class="verdict') < html.index('class="figures')
+    assert f"{done.summary['hectares']['2025']:,.1f} ha" in html
+    assert done.settings.mine_definition in html
+
+
+def test_a_trained_model_is_applied_to_a_pair_without_training(done: Done, tmp_path: Path) -> None:
+    run = Run(tmp_path / "applied")
+    job = replace(done.job, model=done.run.path("unet_mining_detector.pt"), truth=None)
+    summary = run_job(run, job, done.settings)
+    assert summary["hectares"] == done.summary["hectares"]
+    assert not run.has("metrics.csv")
+    assert run.has("mask_visualization.png")
+
+
+def test_a_second_date_on_another_grid_is_warped_and_scored(done: Done, tmp_path: Path) -> None:
+    after = open_raster(done.job.after)
+    t = after.grid.transform
+    moved = GeoBox((300, 236), t.translation(0.4 * t.a, 0.3 * t.e) @ t, after.grid.crs)
+    bands = tuple(after.bands)
+    pixels = read(after.onto(moved), whole((300, 236)))
+    write_cog(tmp_path / "moved.tif", pixels, moved, CogProfile("float32", float("nan"), bands, {}))
+    job = replace(
+        done.job,
+        after=tmp_path / "moved.tif",
+        model=done.run.path("unet_mining_detector.pt"),
+        labels_after=done.job.truth[1] if done.job.truth else None,
+        truth=None,
+    )
+    summary = run_job(Run(tmp_path / "moved"), job, done.settings)
+    assert any("warped" in note for note in summary["notes"])
+    assert summary["scores_after"]["iou"] is not None
+    assert summary["hectares"]["2025"] == pytest.approx(done.summary["hectares"]["2025"], rel=0.15)
+
+
+@pytest.fixture(scope="module")
+def three_band(done: Done, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Any]:
+    """A model of B2, B3, B4 trained on two scenes of different places."""
+    folder = tmp_path_factory.mktemp("two")
+    other = write_inputs(Run(folder / "other"), (256, 192), seed=2)
+    shifted = open_raster(other.before)
+    t = shifted.grid.transform
+    grid = GeoBox(shifted.shape, t.translation(1.0, 0.5) @ t, shifted.grid.crs)
+    profile = CogProfile("float32", float("nan"), shifted.bands, {})
+    write_cog(folder / "other.tif", read(shifted, whole(shifted.shape)), grid, profile)
+    write_cog(
+        folder / "mask.tif",
+        classes(other.truth[0]) if other.truth else None,
+        grid,
+        CogProfile("uint8", 255, ("m",), {}),
+    )
+    files = [
+        SceneFiles(done.job.before, done.job.labels, "first"),
+        SceneFiles(folder / "other.tif", folder / "mask.tif", "second"),
+    ]
+    run = Run(folder / "run")
+    settings = settings_from({**QUICK, "bands": "B2,B3,B4", "epochs": 2}, gpu=False)
+    return run, train_run(run, files, settings)
+
+
+def test_several_scenes_are_split_whole_and_lie_in_folders(three_band: tuple[Run, Any]) -> None:
+    run, training = three_band
+    assert {p.name for p in run.path("scenes").iterdir()} == {"first", "second"}
+    assert run.path("scenes/first/mask.tif").is_file()
+    sides = [(bool(s["training"]), bool(s["validation"])) for s in run.read_json("split.json")["scenes"].values()]
+    assert sorted(sides) == [(False, True), (True, False)]
+    assert training.to_json()["shared_pixels"] == 0
+
+
+def test_a_model_of_three_bands_reads_a_five_band_image_by_name(
+    three_band: tuple[Run, Any], done: Done, tmp_path: Path
+) -> None:
+    run, training = three_band
+    assert training.detector.contract.names == ("B2", "B3", "B4")
+    summary = run_job(Run(tmp_path / "r"), replace(done.job, model=run.path("unet_mining_detector.pt")), done.settings)
+    assert any("picked by name" in note for note in summary["notes"])
+
+
+def test_a_model_of_five_bands_refuses_three_and_lists_what_is_missing(done: Done, tmp_path: Path) -> None:
+    raster = open_raster(done.job.after)
+    write_cog(
+        tmp_path / "rgb.tif",
+        read(raster, whole(raster.shape), [2, 1, 0]),
+        raster.grid,
+        CogProfile("float32", float("nan"), ("B4", "B3", "B2"), {}),
+    )
+    job = replace(done.job, after=tmp_path / "rgb.tif", model=done.run.path("unet_mining_detector.pt"))
+    with pytest.raises(BandMismatch, match="lacks B8, B11"):
+        run_job(Run(tmp_path / "r"), job, done.settings)
+    status = Run(tmp_path / "r").status()
+    assert status.state == "failed"
+    assert "lacks B8, B11" in status.message
+
+
+def test_change_of_bare_rasters_has_no_verdict(done: Done, tmp_path: Path) -> None:
+    paths = [done.run.path(f"prediction_{y}.tif") for y in done.job.years]
+    summary = change_rasters(Run(tmp_path / "c"), paths[0], paths[1], ("2016", "2025"))
+    assert (summary["verdict"], summary["plausible"]) == ("unknown", None)
+    assert summary["hectares"] == done.summary["hectares"]
+
+
+def test_one_writer_a_run(done: Done) -> None:
+    with done.run.locked(), pytest.raises(RunError, match="in use"):
+        run_job(done.run, done.job, done.settings)
+
+
+def test_a_failed_run_keeps_the_earlier_model(done: Done) -> None:
+    model = done.run.path("unet_mining_detector.pt")
+    kept = sha256_of(model)
+    with pytest.raises(ModelError):
+        run_job(done.run, done.job, done.settings.model_copy(update={"init": str(done.run.path("log.txt"))}))
+    assert sha256_of(model) == kept
+    assert done.run.status().state == "failed"

@@ -1,0 +1,107 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from minedetect.bands import BandContract
+from minedetect.grid import Window, plan_windows
+from minedetect.raster import IGNORE
+from minedetect.tiles import (
+    Augmentation,
+    Batch,
+    class_shares,
+    cut,
+    epoch_order,
+    scaled_zero,
+    training_places,
+    training_scene,
+    turn,
+    turn_back,
+    validation_batches,
+)
+
+CONTRACT = BandContract(("B2", "B3"), "reflectance", (0.1, 0.0), (0.5, 1.0), 10.0)
+
+
+def scene(height: int = 100, width: int = 90):  # type: ignore[no-untyped-def]
+    pixels = np.random.default_rng(0).random((2, height, width), dtype=np.float32)
+    mask = (pixels[0] > 0.5).astype(np.uint8)
+    pixels[:, :4, :4] = np.nan
+    return training_scene(
+        pixels, mask, CONTRACT, plan_windows((height, 50), 32, 16), [Window(0, 50, height, width - 50)]
+    )
+
+
+def test_unobserved_pixels_teach_nothing() -> None:
+    made = scene()
+    assert (made.labels[:4, :4] == IGNORE).all()
+    assert (made.pixels[:, :4, :4] == 0).all()
+    assert torch.isfinite(made.pixels).all()
+
+
+def test_a_tile_is_its_window() -> None:
+    made = scene()
+    number, window = training_places([made])[3]
+    batch = cut([made], [(number, window)], 32)
+    assert torch.equal(batch.pixels[0], made.pixels[:, window.rows, window.cols])
+    assert torch.equal(batch.labels[0], made.labels[window.slices].long())
+
+
+def test_a_scene_smaller_than_a_tile_is_reflected_and_its_labels_ignored() -> None:
+    made = scene(20, 70)
+    batch = cut([made], [(0, Window(0, 0, 20, 32))], 32)
+    assert (batch.labels[0, 20:] == IGNORE).all()
+    assert torch.equal(batch.pixels[0, :, 20], made.pixels[:, 18, :32])
+
+
+@pytest.mark.parametrize("tile_px", [16, 32, 64, 128])
+def test_validation_counts_each_known_pixel_once(tile_px: int) -> None:
+    made = scene()
+    block = made.labels[:, 50:]
+    known = sum(int((b.labels != IGNORE).sum()) for b in validation_batches([made], tile_px, 3))
+    mines = sum(int((b.labels == 1).sum()) for b in validation_batches([made], tile_px, 3))
+    assert known == int((block != IGNORE).sum())
+    assert mines == int((block == 1).sum())
+
+
+def test_an_epoch_draws_each_tile_once() -> None:
+    order = epoch_order(17, 0, torch.Generator().manual_seed(1))
+    assert sorted(order) == list(range(17))
+    more = epoch_order(5, 12, torch.Generator().manual_seed(1))
+    assert len(more) == 12
+    assert max(more.count(i) for i in range(5)) - min(more.count(i) for i in range(5)) <= 1
+
+
+@pytest.mark.parametrize("which", range(8))
+def test_turns_come_back(which: int) -> None:
+    image = torch.rand(3, 8, 8)
+    assert torch.equal(turn_back(turn(image, which), which), image)
+
+
+def test_the_eight_turns_differ() -> None:
+    image = torch.arange(9.0).reshape(3, 3)
+    seen = sorted(tuple(turn(image, t).flatten().tolist()) for t in range(8))
+    assert all(a != b for a, b in pairwise(seen))
+
+
+def test_gains_turn_about_zero_reflectance() -> None:
+    zero = scaled_zero(CONTRACT)
+    dark = zero[None, :, None, None].expand(4, 2, 8, 8).clone()
+    augment = Augmentation(flips=False, brightness=0.3, band=0.2, zero=zero)
+    out = augment(Batch(dark, torch.zeros(4, 8, 8, dtype=torch.long)), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(out.pixels, dark)
+
+
+def test_labels_turn_with_their_pixels() -> None:
+    labels = (torch.rand(6, 16, 16, generator=torch.Generator().manual_seed(3)) > 0.5).long()
+    augment = Augmentation(flips=True, brightness=0.0, band=0.0, zero=torch.zeros(1))
+    out = augment(Batch(labels[:, None].float(), labels), torch.Generator().manual_seed(0))
+    assert torch.equal(out.pixels[:, 0].long(), out.labels)
+    assert not torch.equal(out.labels, labels)
+
+
+def test_class_shares_add_up_without_the_unknown() -> None:
+    background, mine = class_shares([scene()])
+    assert background + mine == pytest.approx(1)
+    assert 0.4 < mine < 0.6
