@@ -34,6 +34,10 @@ def bare_mpx_per_s(detector: Detector, window_px: int, windows: int) -> float:
     return windows * window_px**2 / 1e6 / (time.perf_counter() - started)
 
 
+def quiet(_done: int, _total: int) -> None:
+    """Watch nothing."""
+
+
 def main(rows: int = 2048, cols: int = 1536, width: int = 16) -> None:
     """Print one table."""
     contract = BandContract(BANDS, "reflectance", (0.0,) * 5, (0.4,) * 5, 10.0)
@@ -46,7 +50,7 @@ def main(rows: int = 2048, cols: int = 1536, width: int = 16) -> None:
         reader, _ = scene_reader(open_raster(image), detector, settings)
         output = Output(Path(folder) / "p.tif", Path(folder) / "q.tif", {})
         before = bare_mpx_per_s(detector, settings.window_px, 16)
-        found = predict_scene(reader, settings, output, lambda done, total: None)
+        found = predict_scene(reader, settings, output, quiet)
         bare = (before + bare_mpx_per_s(detector, settings.window_px, 16)) / 2
     how = plan((rows, cols), settings.window_px, settings.window_overlap)
     fed_px = len(how.rows) * len(how.cols) * how.tile[0] * how.tile[1]

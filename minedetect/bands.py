@@ -59,8 +59,10 @@ def name_bands(raster: Raster, given: str) -> tuple[str, ...]:
             f"{raster.path.name} has {count} bands, but {len(names)} names were given: {', '.join(names)}. "
             "Give one name for each band, in order."
         )
-    if len(set(names)) != count:
-        raise BandMismatch(f"{raster.path.name} has a band name twice: {', '.join(names)}. Name each band once.")
+    if len(set(names)) != count or not all(names):
+        raise BandMismatch(
+            f"{raster.path.name}: a band name is empty or used twice in {','.join(names)}. Name each band once."
+        )
     return names
 
 
@@ -130,7 +132,9 @@ def reading_of(raster: Raster, names: Sequence[str], wanted: Sequence[str], offs
         return Reading(positions, "uint8", 255.0, 0.0, (*notes, f"{raster.path.name}: 8-bit values, divided by 255."))
     values = thinned(raster, positions, SAMPLE_SIDE_PX)
     values = values[~np.isnan(values)]
-    scale = REFLECTANCE_SCALE if values.size and np.percentile(values, 99) > 2.0 + offset else 1.0
+    integer = np.issubdtype(np.dtype(raster.dtype), np.integer)
+    large = bool(values.size) and float(np.median(values)) > 2.0 + max(offset, 0.0)
+    scale = REFLECTANCE_SCALE if integer or large else 1.0
     if scale != 1.0:
         notes.append(f"{raster.path.name}: values read as reflectance times 10000.")
     if scale == 1.0 and offset:
@@ -232,7 +236,7 @@ def value_limits(samples: Sequence[Float]) -> tuple[tuple[float, ...], tuple[flo
     """
     pooled = np.concatenate(list(samples), axis=1)
     low, high = np.percentile(pooled, [LOW_PERCENT, HIGH_PERCENT], axis=1)
-    high = np.where(high > low, high, low + 1e-6)
+    high = np.maximum(high, low + np.maximum(1e-6, 1e-3 * np.abs(low)))  # a constant band must not divide by zero
     return tuple(low.astype(float)), tuple(high.astype(float))
 
 

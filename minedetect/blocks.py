@@ -15,6 +15,8 @@ from minedetect.raster import MINE, Mask
 
 MOST_EDGES = 32
 """Candidate block edges per axis; keeps the search under a quarter of a million rectangles."""
+MOST_PATCHES = 100
+"""Patches whose cutting is judged, the largest first; a ragged mask has thousands."""
 LOST_MINE_LIMIT, LOST_AREA_LIMIT = 0.05, 0.05
 """A gap is as wide as it can be without costing more than these shares of the scene."""
 
@@ -39,6 +41,13 @@ def stride_px(settings: TileSettings) -> int:
 
 def split_blocks(mask: Mask, settings: TileSettings) -> tuple[SceneSplit, int]:
     """One rectangle for validation, tiles all around it, and the widest gap the scene has room for."""
+    too_small = SplitError(
+        f"This scene of {mask.shape[0]} x {mask.shape[1]} px is too small to hold training tiles of "
+        f"{settings.tile_px} px and a validation block, both with mines. "
+        "Choose a smaller --tile-px, or train on several scenes."
+    )
+    if min(mask.shape) < settings.tile_px:
+        raise too_small
     gap = settings.max_gap_px
     while True:
         found = _best_block(mask, settings, gap)
@@ -47,11 +56,7 @@ def split_blocks(mask: Mask, settings: TileSettings) -> tuple[SceneSplit, int]:
             tiles = _tiles_around(mask.shape, block, gap, settings)
             return SceneSplit(tuple(tiles), (block,)), gap
         if gap == 0:
-            raise SplitError(
-                f"This scene of {mask.shape[0]} x {mask.shape[1]} px is too small to hold training tiles of "
-                f"{settings.tile_px} px and a validation block, both with mines. "
-                "Choose a smaller --tile-px, or train on several scenes."
-            )
+            raise too_small
         gap = 0 if gap < 32 else gap // 2
 
 
@@ -148,9 +153,11 @@ def _without_tiles(boxes: Boxes, shape: tuple[int, ...], gap_px: int, tile_px: i
 
 def _cut_mines(mask: Mask, boxes: Boxes) -> npt.NDArray[np.float64]:
     """How many labelled patches each block's border cuts, judged by their bounding boxes."""
-    patches, _ = scipy.ndimage.label(mask == MINE, np.ones((3, 3)))
+    patches, count = scipy.ndimage.label(mask == MINE, np.ones((3, 3)))
+    largest = np.argsort(np.bincount(patches.ravel(), minlength=count + 1)[1:])[::-1][:MOST_PATCHES]
+    found = scipy.ndimage.find_objects(patches)
     cut = np.zeros(len(boxes))
-    for rows, cols in scipy.ndimage.find_objects(patches):
+    for rows, cols in (found[i] for i in largest):
         r0, r1, c0, c1 = boxes.T
         touches = (r0 < rows.stop) & (r1 > rows.start) & (c0 < cols.stop) & (c1 > cols.start)
         holds = (r0 <= rows.start) & (r1 >= rows.stop) & (c0 <= cols.start) & (c1 >= cols.stop)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 from odc.geo.geobox import GeoBox
 from pyproj import Geod, Transformer
 
@@ -13,6 +14,8 @@ from minedetect.errors import GridMismatch
 
 WGS84 = Geod(ellps="WGS84")
 SAME_GRID_TOLERANCE_PX = 1e-3
+MAX_LAT_DEG, MAX_LON_DEG = 90.001, 540.0
+"""Scenes may reach over the antimeridian; none lies elsewhere than on the Earth."""
 
 
 @dataclass(frozen=True, order=True)
@@ -175,6 +178,15 @@ def to_lonlat(grid: GeoBox) -> Transformer:
     if grid.crs is None:
         raise GridMismatch("The image has no coordinate reference system. Assign one, then try again.")
     return Transformer.from_crs(grid.crs.proj, "EPSG:4326", always_xy=True)
+
+
+def on_earth(grid: GeoBox) -> bool:
+    """Whether the corners of a grid have a longitude and a latitude."""
+    rows, cols = shape_of(grid)
+    corners = [grid.transform @ (col, row) for row in (0, rows) for col in (0, cols)]
+    lon, lat = (np.asarray(v) for v in to_lonlat(grid).transform([x for x, _ in corners], [y for _, y in corners]))
+    inside = (np.abs(lat) <= MAX_LAT_DEG) & (np.abs(lon) <= MAX_LON_DEG)
+    return bool(inside.all())  # NaN and infinity compare false
 
 
 def crs_name(grid: GeoBox) -> str:

@@ -140,10 +140,10 @@ def _read_ogr(path: Path) -> tuple[list[dict[str, Any]], list[BaseGeometry | Non
     """Properties, geometries and CRS of a GeoPackage or a zipped shapefile."""
     source = f"GPKG:{path}" if path.suffix.lower() == ".gpkg" else _shapefile_in(path)
     try:
-        layers = pyogrio.list_layers(source)
+        layers = [name for name, kind in pyogrio.list_layers(source) if kind is not None]
         if len(layers) != 1:
             raise BadInput("LAYERS", f"{path.name} has {len(layers)} layers; export the one with the mines alone.")
-        frame = pyogrio.read_dataframe(source)
+        frame = pyogrio.read_dataframe(source, layer=layers[0])
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
         raise BadInput("NOT_VECTOR", f"{path.name} cannot be read as polygons ({error}). Export it again.") from error
     if not isinstance(frame, gpd.GeoDataFrame) or frame.crs is None:
@@ -172,11 +172,12 @@ def _collect(path: Path, records: list[dict[str, Any]], shapes: list[BaseGeometr
         vertices += 0 if geometry is None else int(shapely.get_num_coordinates(geometry))
         if vertices > MAX_VERTICES:
             raise BadInput("TOO_BIG", f"{path.name} has more than {MAX_VERTICES:,} vertices. Simplify the outlines.")
+        if geometry is not None:
+            _require_on_earth(path, geometry)
         repaired = _polygons(geometry)
         if repaired is None:
             dropped += 1
             continue
-        _require_on_earth(path, repaired)
         moved_ha = 0.0 if geometry.is_valid else abs(polygon_hectares(geometry) - polygon_hectares(repaired))
         outlines.append(_outline(index, record, repaired, moved_ha))
     if not outlines:
@@ -203,8 +204,9 @@ def _polygons(geometry: BaseGeometry | None) -> BaseGeometry | None:
 
 
 def _require_on_earth(path: Path, geometry: BaseGeometry) -> None:
-    west, south, east, north = geometry.bounds
-    if not (all(map(math.isfinite, geometry.bounds)) and -180 <= west <= east <= 180 and -90 <= south <= north <= 90):
+    coordinates = shapely.get_coordinates(geometry)
+    lon, lat = np.abs(coordinates).T
+    if not np.isfinite(coordinates).all() or (lon > 180).any() or (lat > 90).any():
         raise BadInput(
             "COORDINATES",
             f"{path.name} has coordinates outside the Earth ({geometry.bounds}). If they are metres, name their "
@@ -279,6 +281,11 @@ def _mask_from_raster(labels: Labels, grid: GeoBox) -> Mask:
             "CLASSES",
             f"{labels.path.name} holds the values {sorted(found)[:12]}; a mask holds 0, 1 and 255. "
             "Say which values are mines: --mine-class N.",
+        )
+    if not (mask == BACKGROUND).any():
+        raise BadInput(
+            "NO_BACKGROUND",
+            f"{labels.path.name} marks no pixel as background. If 0 is tagged as its nodata value, remove that tag.",
         )
     if not (mask == MINE).any():
         raise BadInput("NO_MINE", f"{labels.path.name} marks no pixel as mine; it holds {sorted(found)[:12]}.")

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from scipy.interpolate import RectBivariateSpline
 from shapely.geometry.base import BaseGeometry
 
 from minedetect.errors import GridMismatch
-from minedetect.grid import WGS84, Window, row_bands, shape_of, to_lonlat
+from minedetect.grid import WGS84, Window, on_earth, row_bands, shape_of, to_lonlat
 
 M2_PER_HA = 10_000.0
 LATTICE_PX = 64
@@ -123,6 +124,8 @@ def _lattice_area_m2(
     grid: GeoBox, rows: npt.NDArray[np.float64], cols: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     to_degrees = to_lonlat(grid)
+    if not on_earth(grid):
+        raise GridMismatch("The image lies outside the Earth by its coordinate system. Assign the right one.")
     centre = to_degrees.transform(*(grid.transform @ (grid.shape[1] / 2, grid.shape[0] / 2)))
     equal_area = f"+proj=laea +lat_0={centre[1]} +lon_0={centre[0]} +datum=WGS84 +units=m +no_defs"
     to_plane = Transformer.from_crs(grid.crs.proj, equal_area, always_xy=True)  # type: ignore[union-attr]
@@ -186,8 +189,9 @@ def hectares(classes: npt.NDArray[Any], grid: GeoBox, class_id: int) -> float:
 
 
 def polygon_hectares(geometry: BaseGeometry) -> float:
-    """Geodesic area of a polygon in longitude, latitude degrees (Karney 2013), in hectares."""
-    area_m2, _ = WGS84.geometry_area_perimeter(geometry)
+    """Geodesic area of polygons in longitude, latitude degrees (Karney 2013), in hectares, holes taken out."""
+    # The sign of a ring's area is its direction: shells must run one way and holes the other.
+    area_m2, _ = WGS84.geometry_area_perimeter(shapely.orient_polygons(geometry))
     return abs(float(area_m2)) / M2_PER_HA
 
 

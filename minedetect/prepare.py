@@ -217,6 +217,8 @@ def fit_contract(scenes: Sequence[Scene], split: Split, names: Sequence[str], se
         for scene, part in zip(scenes, split.scenes, strict=True)
         if part.training
     ]
+    if not any(sample.size for sample in samples):
+        raise BadInput("NO_VALID_PIXELS", "The training tiles hold no valid pixel. Check the images' nodata value.")
     low, high = value_limits(samples)
     return BandContract(
         tuple(names), scenes[0].reading.unit, low, high, float(np.mean([pixel_size_m(s.raster.grid) for s in scenes]))

@@ -24,7 +24,7 @@ from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 
 from minedetect.errors import BadInput, GridMismatch
-from minedetect.grid import Window, describe, pixel_size_m, row_bands, same_grid, shape_of
+from minedetect.grid import Window, describe, on_earth, pixel_size_m, row_bands, same_grid, shape_of
 
 Float = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint8]
@@ -125,6 +125,12 @@ def _check_header(path: Path, dataset: Any) -> None:
         raise BadInput("NO_TRANSFORM", f"{path} does not say where its pixels lie. Georeference it first.")
     if dataset.crs is None or not (dataset.crs.is_geographic or dataset.crs.is_projected):
         raise BadInput("NO_CRS", f"{path} has no usable coordinate reference system. Assign one, then try again.")
+    if not on_earth(GeoBox(dataset.shape, transform, dataset.crs)):
+        raise BadInput(
+            "OFF_EARTH",
+            f"{path} lies outside the Earth by its coordinate system {dataset.crs.to_string()}. "
+            "Does it say degrees and mean metres? Assign the right one, then try again.",
+        )
     if transform.b or transform.d or transform.e > 0 or transform.a < 0:
         raise BadInput("ROTATED", f"{path} is not north-up. Warp it first, for example with gdalwarp.")
 
@@ -163,7 +169,8 @@ def thinned(raster: Raster, bands: Sequence[int], most_px: int) -> Float:
 def _warped(dataset: Any, grid: GeoBox, nearest: bool) -> Any:
     """A view of a dataset on another grid; pixels outside its footprint are unobserved."""
     floating = np.issubdtype(np.dtype(dataset.dtypes[0]), np.floating)
-    untagged_nan = floating and dataset.nodata is None
+    own_alpha = ColorInterp.alpha in dataset.colorinterp
+    untagged_nan = floating and dataset.nodata is None and not own_alpha
     return WarpedVRT(
         dataset,
         crs=str(grid.crs),
@@ -171,7 +178,7 @@ def _warped(dataset: Any, grid: GeoBox, nearest: bool) -> Any:
         height=grid.shape[0],
         width=grid.shape[1],
         resampling=Resampling.nearest if nearest else Resampling.bilinear,
-        add_alpha=not (untagged_nan or _has_mask(dataset)),
+        add_alpha=dataset.nodata is None and not own_alpha and not untagged_nan,
         **({"src_nodata": np.nan, "nodata": np.nan} if untagged_nan else {}),
     )
 

@@ -9,7 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -227,7 +227,8 @@ def replacing(path: Path) -> Iterator[Path]:
             "WRITE", f"{path} could not be written: {error.strerror or error}. Free space or choose another folder."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where even that fails, the first error is the one to show
+            temporary.unlink()
 
 
 def _sync(path: Path) -> None:

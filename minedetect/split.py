@@ -183,9 +183,8 @@ def _balanced_subset(
 
 def ground_clusters(grids: Sequence[GeoBox]) -> list[list[int]]:
     """Scene numbers grouped so that scenes that overlap on the ground are together."""
-    footprints = [g.extent.to_crs("EPSG:4326").geom for g in grids]
     groups: list[list[int]] = []
-    for i, footprint in enumerate(footprints):
-        touching = [g for g in groups if any(footprint.intersection(footprints[j]).area > 0 for j in g)]
+    for i, grid in enumerate(grids):
+        touching = [g for g in groups if any(_ground_overlap_px(grid, grids[j]) for j in g)]
         groups = [g for g in groups if g not in touching] + [sorted([i, *(j for g in touching for j in g)])]
     return sorted(groups)

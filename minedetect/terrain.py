@@ -22,6 +22,7 @@ Place = tuple[float, float]  # row and column in pixels
 # Codes of the covers; from FRESH on it is mine.
 WOOD, MIOMBO, GRASS, CROP, BARE, STUBBLE, RIVER, TOWN, ROAD, FRESH, DARK, POND, TAILINGS = range(13)
 FIELD_USE = ((0.45, 0.2), (0.4, 0.4))  # by date, parts of the field area bare and under crop; the rest is stubble
+SETTLEMENTS = (1.0, 0.3, 0.3, 0.3)  # areas of the town and the villages, in towns
 
 
 @dataclass
@@ -65,7 +66,7 @@ def wild_ground(rng: Generator, shape: tuple[int, int]) -> tuple[Ground, BaseGeo
 
 
 def draw_works(rng: Generator, ground: Ground, places: list[Place], river: BaseGeometry) -> None:
-    """Draw town, fields and roads where neither mines nor the river lie.
+    """Draw town, villages, fields and roads where neither mines nor the river lie.
 
     Args:
         rng: Source of chance.
@@ -75,14 +76,14 @@ def draw_works(rng: Generator, ground: Ground, places: list[Place], river: BaseG
     """
     mined = np.maximum(*ground.covers) >= FRESH
     busy = ndimage.binary_dilation(mined, iterations=7) | burn(river.buffer(10), mined.shape)
-    town = _draw_town(rng, ground, busy)
+    area = 0.009 * busy.size**0.95
+    town, *villages = (_draw_town(rng, ground, busy, area * share) for share in SETTLEMENTS)
     _draw_fields(rng, ground, busy)
-    _draw_roads(rng, ground, places, town)
+    _draw_roads(rng, ground, [*villages, *places], town)
 
 
-def _draw_town(rng: Generator, ground: Ground, busy: Mask) -> Place:
+def _draw_town(rng: Generator, ground: Ground, busy: Mask, area: float) -> Place:
     """Draw streets, roofs and trees, mark them in `busy` (H, W), and give the centre (row, column)."""
-    area = 0.012 * busy.size**0.95
     far = ndimage.distance_transform_edt(~np.pad(busy[2::4, 2::4], 1, constant_values=True))[1:-1, 1:-1]
     row, col = np.unravel_index(int(np.argmax(far)), far.shape)
     centre = (4.0 * row + 2, 4.0 * col + 2)
@@ -154,7 +155,7 @@ def _block(rng: Generator, length: float, field: float) -> list[NDArray[np.float
 
 
 def _draw_roads(rng: Generator, ground: Ground, places: list[Place], town: Place) -> None:
-    """Draw roads from the town to the edges, and to each mine from the nearest place already reached."""
+    """Draw roads from the town to the edges, and to each place from the nearest one already reached."""
     rows, cols = ground.structure.shape
     t = np.linspace(0, 1, 160)[:, None]
     edges = [(-9.0, rng.uniform(0, cols)), (rows + 9.0, rng.uniform(0, cols)), (rng.uniform(0, rows), -9.0)]

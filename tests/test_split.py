@@ -114,7 +114,6 @@ def test_scenes_that_overlap_on_the_ground_are_together() -> None:
     assert ground_clusters([at(0), at(60).to_crs("EPSG:4326")]) == [[0, 1]]
 
 
-@pytest.mark.xfail(strict=True, reason="reprojected corners make slivers of neighbours that share no pixel")
 def test_neighbours_that_share_no_pixel_are_two_places() -> None:
     assert ground_clusters([at(0), at(120, 30)]) == [[0], [1]]
 
