@@ -54,6 +54,7 @@ app = App(
     version_flags=["--version"],
     exit_on_error=False,
     print_error=False,
+    suppress_keyboard_interrupt=False,
     help_on_error=False,
     result_action="return_value",
 )

@@ -49,6 +49,7 @@ from minedetect.runs import (
 )
 
 PREVIEW_PX = 900
+ALL_FIRM = "All change counts as firm: kinds of change are not told apart in this version."
 ROWS_PX = 512
 
 
@@ -70,7 +71,7 @@ def compare(journal: Journal, comparison: Comparison, settings: Settings) -> dic
             observed_ha=(comparison.predictions[0].mine_ha, comparison.predictions[1].mine_ha),
             gate=gate,
             mine_definition=settings.mine_definition,
-            notes=comparison.notes,
+            notes=(*comparison.notes, ALL_FIRM),
             per_mine=tuple(rows),
             extra=scores_against_labels(comparison),
         )
@@ -202,7 +203,7 @@ def compare_classes(
         gate = Gate("unknown", ("There are no labels to compare these rasters with.",))
         observed = hectares(classes[0], first.grid, MINE), hectares(classes[1], first.grid, MINE)
         definition = "As in the class rasters that were given."
-        return write_summary(run, Summary(run.name, years, found, observed, gate, definition, (note,)))
+        return write_summary(run, Summary(run.name, years, found, observed, gate, definition, (note, ALL_FIRM)))
 
 
 def _class_raster(raster: Raster) -> Mask:

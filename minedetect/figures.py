@@ -73,7 +73,7 @@ def _panels(count: int, shape: tuple[int, ...], columns: int) -> tuple[Figure, l
     rows = -(-count // columns)
     ratio = shape[0] / shape[1]
     width = 4.6 * columns
-    figure = Figure(figsize=(width, 4.6 * min(ratio, 1.8) * rows + 0.9 * rows), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(width, 4.6 * min(ratio, 1.8) * rows + 0.55 * rows), dpi=DPI, layout="constrained")
     axes = [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
     for ax in axes:
         ax.set_xticks([])

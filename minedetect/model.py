@@ -105,6 +105,12 @@ def gpu_present() -> bool:
     return bool(torch.cuda.is_available())
 
 
+def _cpu_has_bf16() -> bool:
+    """Whether the processor computes bf16 itself; where it is emulated it is slower than float32."""
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return bool(native and torch.backends.mkldnn.enabled)
+
+
 def pick_device(settings: DeviceSettings) -> Device:
     """The device and precision that the settings and the machine allow.
 
@@ -119,7 +125,7 @@ def pick_device(settings: DeviceSettings) -> Device:
         name = torch.cuda.get_device_name()
     else:
         torch.set_num_threads(os.cpu_count() or 1)
-        capable = bool(torch.backends.mkldnn.enabled and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        capable = _cpu_has_bf16()
         name = f"CPU, {torch.get_num_threads()} threads"
     if settings.precision == "bf16" and not capable:
         raise DeviceError(f"{name} has no bf16. Use --precision float32 or auto.")

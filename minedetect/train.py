@@ -37,6 +37,7 @@ from minedetect.tiles import (
 )
 
 log = logging.getLogger(__name__)
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # we say device and precision ourselves
 
 
 @dataclass(frozen=True)

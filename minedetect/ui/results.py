@@ -14,7 +14,7 @@ Content = dict[str, Any]
 CHOICE = "chosen run"
 LAST = "last run"
 KINDS = {
-    "firm": ("Firm", "Clear on both dates. These are the headline figures."),
+    "firm": ("Firm", "The headline figures. This version tells no kinds apart yet: all change counts as firm."),
     "doubtful": ("Doubtful", "The two dates differ, but not enough to be sure."),
     "ring": ("Ring", "A thin rim around a mine that stands: as wide as the images are shifted."),
     "sieved": ("Sieved", "Comes only from leaving out patches too small to count."),
@@ -126,7 +126,7 @@ def ledger(summary: Content) -> None:
     new, gone = part(change, "new"), part(change, "gone")
     if not (new or gone):
         return
-    frame.section("How sure each hectare of change is")
+    frame.section("Ledger of change")
     kinds = list(KINDS)
     table: dict[str, list[Any]] = {
         "Kind": [KINDS[kind][0] for kind in kinds] + ["All"],
