@@ -18,7 +18,7 @@ from minedetect.model import Detector, pick_device
 from minedetect.plausible import Ratio
 from minedetect.predict import raw_probability
 from minedetect.prepare import Prepared, Scene, SceneFiles, load_scene, observed_mask
-from minedetect.raster import MINE, Float, Mask
+from minedetect.raster import MINE, Float, Mask, open_raster
 from minedetect.runs import Progress
 
 MOST_BASELINE_PX = 2_000_000
@@ -157,9 +157,9 @@ def evaluate_model(
     names = detector.contract.names
     blocks = []
     for number, one in enumerate(files, start=1):
-        scene = load_scene(one, names, settings, mine_classes)
-        detector.contract.reading(scene.raster, settings.bands, settings.reflectance_offset)
-        detector.contract.at_pixel_size(scene.raster, resample=False)
+        raster, _ = detector.contract.at_pixel_size(open_raster(one.image), settings.resample)
+        detector.contract.reading(raster, settings.bands, settings.reflectance_offset)
+        scene = load_scene(one, names, settings, mine_classes, raster)
         blocks.append(block_of(scene, whole(scene.raster.shape), detector, settings))
         progress(number, len(files))
     threshold = settings.threshold or detector.calibration.threshold

@@ -69,6 +69,11 @@ def thinned(array: npt.NDArray[Any], most_px: int = PANEL_PX) -> npt.NDArray[Any
     return array[..., ::factor, ::factor]
 
 
+def plain(text: str) -> str:
+    """Text as it is: matplotlib would read what stands between dollar signs as a formula."""
+    return text.replace("$", r"\$")
+
+
 def _panels(count: int, shape: tuple[int, ...], columns: int) -> tuple[Figure, list[Axes]]:
     rows = -(-count // columns)
     ratio = shape[0] / shape[1]
@@ -140,7 +145,7 @@ def draw_mask(path: Path, rgb: Rgb, mask: Mask, grid: GeoBox, title: str) -> Non
     area_ha = hectares(mask, grid, MINE)
     share = float((mask == MINE).mean())
     axes[0].imshow(rgb)
-    axes[0].set_title(f"Image: {title}")
+    axes[0].set_title(plain(f"Image: {title}"))
     axes[1].imshow(_flat(mine, unknown, RED))
     axes[1].set_title(f"Mask: {area_ha:,.1f} ha mine, {share:.2%} of the scene")
     axes[2].imshow(_overlay(_overlay(rgb, mine, RED, 0.35), _outline_of(mine), YELLOW, 1.0))

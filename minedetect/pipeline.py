@@ -24,6 +24,7 @@ from minedetect.runs import (
     Run,
     prediction_name,
     probability_name,
+    require_date_labels,
 )
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,11 @@ class Job:
         return [p for p in (self.before, self.after, self.labels, self.labels_after, self.model) if p]
 
     @property
+    def labelled(self) -> SceneFiles:
+        """The first date with its labels."""
+        return SceneFiles(self.before, self.labels, self.before.stem)
+
+    @property
     def steps(self) -> tuple[str, ...]:
         """Names of the steps to come, in order."""
         return ("prepare", *(() if self.model else ("train", "evaluate")), "predict", "change", "report")
@@ -114,6 +120,7 @@ def run_job(run: Run, job: Job, settings: Settings, listener: Listener = no_list
     Raises:
         MinedetectError: anything the user can mend.
     """
+    require_date_labels(job.years)
     journal = Journal(run, job.steps, listener)
     with journal.session():
         return do_job(journal, job, settings)
@@ -123,8 +130,16 @@ def do_job(journal: Journal, job: Job, settings: Settings) -> dict[str, Any]:
     """The steps of `run_job`, inside a session that somebody else opened."""
     write_config(journal.run, job.to_json(), settings, job.inputs())
     before = open_raster(job.before)
+    size_note: tuple[str, ...] = ()
+    given = model.load(job.model) if job.model else None
+    if given is not None:
+        before, size_note = given.contract.at_pixel_size(before, settings.resample)
     after, grid_note = onto_first(before, open_raster(job.after))
-    scene, detector, evaluation, notes = _model_step(journal, job, settings)
+    if given is None:
+        scene, detector, evaluation, notes = _training_steps(journal, job, settings)
+    else:
+        scene, detector, evaluation = _applying_step(journal, job, settings, given, before), given, None
+        notes = (*scene.reading.notes, *size_note, f"Model {job.model} was applied; nothing was trained.")
     predictions, more = _predict_step(journal, (before, after), detector, settings, job.years)
     comparison = Comparison(
         years=job.years,
@@ -140,22 +155,23 @@ def do_job(journal: Journal, job: Job, settings: Settings) -> dict[str, Any]:
     return compare(journal, comparison, settings)
 
 
-def _model_step(
+def _training_steps(
     journal: Journal, job: Job, settings: Settings
 ) -> tuple[Scene, Detector, assess.Assessment | None, tuple[str, ...]]:
-    """Prepare the labelled date, then train on it, or load the model that was given."""
-    files = SceneFiles(job.before, job.labels, job.before.stem)
-    if job.model is None:
-        with journal.step("prepare") as progress:
-            prepared = prepare(journal.run, [files], settings, progress, job.mine_classes)
-        training = train_step(journal, prepared, settings)
-        return prepared.scenes[0], training.detector, training.evaluation, prepared.notes
+    """Prepare the labelled date and train on it."""
+    with journal.step("prepare") as progress:
+        prepared = prepare(journal.run, [job.labelled], settings, progress, job.mine_classes)
+    training = train_step(journal, prepared, settings)
+    return prepared.scenes[0], training.detector, training.evaluation, prepared.notes
+
+
+def _applying_step(journal: Journal, job: Job, settings: Settings, detector: Detector, before: Raster) -> Scene:
+    """Check the labelled date against a model that was trained elsewhere."""
     with journal.step("prepare"):
-        detector = model.load(job.model)
-        scene = load_scene(files, detector.contract.names, settings, job.mine_classes)
+        scene = load_scene(job.labelled, detector.contract.names, settings, job.mine_classes, before)
         write_scene(scene, journal.run.root, journal.run)
         require_unblocked(scene)
-    return scene, detector, None, (f"Model {job.model} was applied; nothing was trained.",)
+    return scene
 
 
 def _mask_after(job: Job, scene: Scene) -> Any:
@@ -200,6 +216,7 @@ def change_rasters(
     Returns:
         The content of `summary.json`.
     """
+    require_date_labels(years)
     journal = Journal(run, ("change", "report"))
     with journal.session():
         return compare_classes(journal, before, after, years, probabilities)

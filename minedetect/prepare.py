@@ -118,7 +118,13 @@ def read_whole(raster: Raster, reading: Reading) -> Float:
     return pixels
 
 
-def load_scene(files: SceneFiles, wanted: Sequence[str], settings: Settings, mine_classes: Sequence[int] = ()) -> Scene:
+def load_scene(
+    files: SceneFiles,
+    wanted: Sequence[str],
+    settings: Settings,
+    mine_classes: Sequence[int] = (),
+    raster: Raster | None = None,
+) -> Scene:
     """Read one labelled scene and check it.
 
     Args:
@@ -126,11 +132,12 @@ def load_scene(files: SceneFiles, wanted: Sequence[str], settings: Settings, min
         wanted: band names in the order to read.
         settings: of the run.
         mine_classes: which values of a class raster are mines.
+        raster: the image as opened before, perhaps on another grid; None to open it.
 
     Raises:
         BadInput, BandMismatch, GridMismatch: something the user can mend.
     """
-    raster = open_raster(files.image)
+    raster = raster or open_raster(files.image)
     reading = reading_of(raster, name_bands(raster, settings.bands), wanted, settings.reflectance_offset)
     labels = open_labels(files.labels, mine_classes)
     mask = mask_on(labels, raster.grid)

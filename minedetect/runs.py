@@ -18,7 +18,7 @@ import psutil
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from minedetect.errors import BadInput, RunError
+from minedetect.errors import BadInput, RunError, SettingError
 
 Progress = Callable[[int, int], None]
 """Called with (done, total); may raise Cancelled."""
@@ -46,6 +46,19 @@ STATUS = "status.json"
 LOG = "log.txt"
 OUTCOME = (SUMMARY, AREAS, REPORT, RESULTS_PICTURE, EVALUATION)
 """Files that state an outcome; they go before a new attempt starts."""
+
+
+def require_date_labels(years: tuple[str, str]) -> None:
+    """Raise unless two labels tell two dates apart and can be part of a file name.
+
+    Raises:
+        SettingError: a label is empty, too long, holds other signs, or both are one.
+    """
+    if years[0] == years[1] or not all(re.fullmatch(r"[\w-]{1,30}", year) for year in years):
+        raise SettingError(
+            f"--years is {years[0]!r} and {years[1]!r}. Give two different labels of letters, digits, _ and -, "
+            "such as 2016 2025."
+        )
 
 
 def prediction_name(year: str) -> str:

@@ -137,6 +137,8 @@ def test_an_implausible_run_ends_with_code_3(inputs: Job, trained: Path, tmp_pat
         (["check", "nowhere.tif", "nowhere.geojson"], "nowhere.tif"),
         (["evaluate", "nothing.pt", "--scene", "a", "b"], "nothing.pt"),
         (["demo", "x", "--size", "10", "10"], "out of range"),
+        (["change", "a.tif", "b.tif", "--out", "x", "--years", "../a", "b"], "--years"),
+        (["change", "a.tif", "b.tif", "--out", "x", "--years", "2016", "2016"], "--years"),
     ],
 )
 def test_what_a_user_can_mend_is_one_plain_message_and_code_2(

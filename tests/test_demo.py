@@ -1,8 +1,10 @@
 """The whole job on the built-in district against its truth, and a scene of full size. Minutes, so marked slow."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,20 @@ def test_the_demo_s_hectares_and_change_are_near_the_truth(demo: tuple[Path, dic
     assert all(content["hectares"][year] == pytest.approx(true[year], rel=0.10) for year in true)
     assert content["net_ha"] == pytest.approx(true["2025"] - true["2016"], abs=0.05 * true["2016"])
     assert content["plausible"] is True
+
+
+def test_a_stop_ends_with_code_130_and_says_so(demo: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    inputs, run = demo[0] / "inputs", Run(tmp_path / "stopped")
+    scene = ["--scene", str(inputs / "before_2016.tif"), str(inputs / "mines_2016.geojson")]
+    command = [sys.executable, "-m", "minedetect", "train", *scene, "--out", str(run.root)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while run.status().step != "train":
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Interrupted" in said
+    assert run.status().state == "stopped"
 
 
 def test_a_scene_of_full_size_is_predicted_within_2_gb(demo: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_pictures_show_what_they_are_for(tmp_path: Path) -> None:
     rgb = np.full((160, 120, 3), 0.4, np.float32)
     mask = np.zeros((160, 120), np.uint8)
     mask[40:90, 30:80] = 1
-    draw_mask(tmp_path / "mask.png", rgb, mask, GRID, "scene")
+    draw_mask(tmp_path / "mask.png", rgb, mask, GRID, r"a name with $\frac{$ and $x$")
     assert coloured(tmp_path / "mask.png", "#D1495B") > 5_000, "the mask is drawn in red"
     draw_edges(tmp_path / "edges.png", rgb, mask, GRID)
     assert coloured(tmp_path / "edges.png", "#F2C14E") > 300, "the edge is drawn in yellow"

@@ -16,7 +16,7 @@ from minedetect.cog import CogProfile, write_cog
 from minedetect.config import Settings, settings_from
 from minedetect.demo import write_inputs
 from minedetect.errors import BandMismatch, ModelError, RunError
-from minedetect.grid import same_grid, whole
+from minedetect.grid import pixel_size_m, same_grid, whole
 from minedetect.learn import train_run
 from minedetect.pipeline import Job, change_rasters, run_job
 from minedetect.prepare import SceneFiles
@@ -175,10 +175,9 @@ def test_a_trained_model_is_applied_to_a_pair_without_training(done: Done, tmp_p
 def test_a_second_date_on_another_grid_is_warped_and_scored(done: Done, tmp_path: Path) -> None:
     after = open_raster(done.job.after)
     t = after.grid.transform
-    moved = GeoBox((300, 236), t.translation(0.4 * t.a, 0.3 * t.e) @ t, after.grid.crs)
-    bands = tuple(after.bands)
-    pixels = read(after.onto(moved), whole((300, 236)))
-    write_cog(tmp_path / "moved.tif", pixels, moved, CogProfile("float32", float("nan"), bands, {}))
+    moved = GeoBox((330, 266), t.translation(-6 * t.a, -4 * t.e) @ t, after.grid.crs)
+    pixels = read(after.onto(moved, nearest=True), whole((330, 266)))
+    write_cog(tmp_path / "moved.tif", pixels, moved, CogProfile("float32", float("nan"), after.bands, {}))
     job = replace(
         done.job,
         after=tmp_path / "moved.tif",
@@ -189,7 +188,26 @@ def test_a_second_date_on_another_grid_is_warped_and_scored(done: Done, tmp_path
     summary = run_job(Run(tmp_path / "moved"), job, done.settings)
     assert any("warped" in note for note in summary["notes"])
     assert summary["scores_after"]["iou"] is not None
-    assert summary["hectares"]["2025"] == pytest.approx(done.summary["hectares"]["2025"], rel=0.15)
+    assert summary["hectares"] == pytest.approx(done.summary["hectares"], rel=0.02)
+
+
+def test_another_pixel_size_is_refused_or_resampled(done: Done, tmp_path: Path) -> None:
+    coarse = []
+    for path in (done.job.before, done.job.after):
+        raster = open_raster(path)
+        grid = raster.grid.zoom_out(1.5)
+        profile = CogProfile("float32", float("nan"), raster.bands, {})
+        write_cog(tmp_path / path.name, read(raster.onto(grid), whole((grid.shape[0], grid.shape[1]))), grid, profile)
+        coarse.append(tmp_path / path.name)
+    model = done.run.path("unet_mining_detector.pt")
+    job = replace(done.job, before=coarse[0], after=coarse[1], model=model, truth=None)
+    with pytest.raises(BandMismatch, match="--resample"):
+        run_job(Run(tmp_path / "refused"), job, done.settings)
+    resampled = done.settings.model_copy(update={"resample": True})
+    summary = run_job(Run(tmp_path / "resampled"), job, resampled)
+    assert any("resampled" in note for note in summary["notes"])
+    size_m = pixel_size_m(open_raster(tmp_path / "resampled" / "prediction_2016.tif").grid)
+    assert size_m == pytest.approx(pixel_size_m(open_raster(done.job.before).grid), rel=0.02)
 
 
 @pytest.fixture(scope="module")
