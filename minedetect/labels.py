@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,21 +11,19 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
-import pyogrio
 import rasterio.features
 import shapely
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
-from pyproj.exceptions import CRSError
-from shapely.geometry import MultiPolygon, Polygon, shape
+from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from minedetect.errors import BadInput
 from minedetect.grid import require_same_grid, shape_of
 from minedetect.measure import polygon_hectares
 from minedetect.raster import BACKGROUND, IGNORE, MINE, Mask, open_raster, read_classes
+from minedetect.vectors import read_geojson, read_ogr
 
-MAX_GEOJSON_BYTES = 50_000_000
 MAX_VERTICES = 2_000_000
 RASTER_SUFFIXES = (".tif", ".tiff", ".gtif")
 STATUSES = {
@@ -107,60 +103,12 @@ def open_labels(path: Path, mine_classes: Sequence[int] = ()) -> Labels:
         open_raster(path)
         return Labels(path, (), mine_classes=tuple(mine_classes))
     if suffix in (".geojson", ".json"):
-        return _collect(path, *_read_geojson(path))
+        return _collect(path, *read_geojson(path))
     if suffix in (".gpkg", ".zip"):
-        return _collect(path, *_read_ogr(path))
+        return _collect(path, *read_ogr(path))
     raise BadInput(
         "KIND", f"{path.name} is no label file this program reads. Use .geojson, .gpkg, .zip (shapefile) or .tif."
     )
-
-
-def _read_geojson(path: Path) -> tuple[list[dict[str, Any]], list[BaseGeometry | None], CRS]:
-    """Properties, geometries and CRS, parsed without OGR, which would follow references in the file."""
-    if path.stat().st_size > MAX_GEOJSON_BYTES:
-        raise BadInput("TOO_BIG", f"{path.name} is larger than {MAX_GEOJSON_BYTES // 10**6} MB. Simplify the outlines.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-        features = content["features"] if content.get("type") == "FeatureCollection" else [content]
-        records = [dict(f.get("properties") or {}) for f in features]
-        shapes = [shape(f["geometry"]) if f.get("geometry") else None for f in features]
-        member = content.get("crs")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, shapely.errors.ShapelyError) as error:
-        raise BadInput("NOT_GEOJSON", f"{path.name} is not valid GeoJSON ({error}). Export it again.") from error
-    try:
-        crs = CRS.from_user_input(member["properties"]["name"]) if member else CRS.from_user_input("OGC:CRS84")
-    except (CRSError, KeyError, TypeError) as error:
-        raise BadInput(
-            "NO_CRS", f"{path.name} names a coordinate system that cannot be used. Export it as EPSG:4326."
-        ) from error
-    return records, shapes, crs
-
-
-def _read_ogr(path: Path) -> tuple[list[dict[str, Any]], list[BaseGeometry | None], CRS]:
-    """Properties, geometries and CRS of a GeoPackage or a zipped shapefile."""
-    source = f"GPKG:{path}" if path.suffix.lower() == ".gpkg" else _shapefile_in(path)
-    try:
-        layers = [name for name, kind in pyogrio.list_layers(source) if kind is not None]
-        if len(layers) != 1:
-            raise BadInput("LAYERS", f"{path.name} has {len(layers)} layers; export the one with the mines alone.")
-        frame = pyogrio.read_dataframe(source, layer=layers[0])
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
-        raise BadInput("NOT_VECTOR", f"{path.name} cannot be read as polygons ({error}). Export it again.") from error
-    if not isinstance(frame, gpd.GeoDataFrame) or frame.crs is None:
-        raise BadInput("NO_CRS", f"{path.name} has no polygons with a coordinate system. Export it with one.")
-    records = frame.drop(columns="geometry").to_dict("records")
-    return records, list(frame.geometry), CRS.from_user_input(frame.crs)
-
-
-def _shapefile_in(path: Path) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            found = [n for n in archive.namelist() if n.lower().endswith(".shp")]
-    except zipfile.BadZipFile as error:
-        raise BadInput("NOT_ZIP", f"{path.name} is not a zip archive. Zip the shapefile's parts again.") from error
-    if len(found) != 1:
-        raise BadInput("ZIP_MEMBER", f"{path.name} holds {len(found)} shapefiles; put exactly one into it.")
-    return f"/vsizip/{path.absolute()}/{found[0]}"
 
 
 def _collect(path: Path, records: list[dict[str, Any]], shapes: list[BaseGeometry | None], crs: CRS) -> Labels:
