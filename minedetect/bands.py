@@ -225,6 +225,26 @@ class BandContract:
         )
 
 
+def filled(scaled: Float) -> Float:
+    """A window fit for the network: unobserved pixels take the mean of the observed ones.
+
+    A constant such as zero would draw a hard dark edge that looks like ground.
+
+    Args:
+        scaled: float32 (C, H, W), NaN where unobserved.
+
+    Returns:
+        float32 (C, H, W) without NaN; itself where nothing is missing, zeros where nothing was observed.
+    """
+    unobserved = np.isnan(scaled).any(axis=0)
+    if not unobserved.any():
+        return scaled
+    seen = scaled[:, ~unobserved]
+    whole: Float = scaled.copy()
+    whole[:, unobserved] = seen.mean(axis=1, keepdims=True) if seen.size else 0.0
+    return whole
+
+
 def value_limits(samples: Sequence[Float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Per band, the 0.1 and 99.9 percentiles over all training samples together.
 

@@ -78,7 +78,7 @@ def _panels(count: int, shape: tuple[int, ...], columns: int) -> tuple[Figure, l
     rows = -(-count // columns)
     ratio = shape[0] / shape[1]
     width = 4.6 * columns
-    figure = Figure(figsize=(width, 4.6 * min(ratio, 1.8) * rows + 0.55 * rows), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(width, 4.6 * min(ratio, 1.8) * rows + 0.7 * rows), dpi=DPI, layout="constrained")
     axes = [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
     for ax in axes:
         ax.set_xticks([])
@@ -273,4 +273,4 @@ def _draw_change(ax: Axes, picture: ResultPicture) -> None:
         Patch(facecolor="white", edgecolor=GREY, label="unchanged (outline: mine on both dates)"),
         Patch(color="#C4C7CB", label="no data"),
     ]
-    ax.legend(handles=keys, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=3, fontsize=8)
+    ax.legend(handles=keys, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, fontsize=8)

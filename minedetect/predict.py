@@ -16,7 +16,7 @@ import rasterio.features
 import torch
 from odc.geo.geobox import GeoBox
 
-from minedetect.bands import Reading
+from minedetect.bands import Reading, filled
 from minedetect.cog import CogProfile, cog_writer, write_cog
 from minedetect.config import InferenceSettings
 from minedetect.grid import Window, shape_of, starts, whole
@@ -91,11 +91,10 @@ def blend(read: ReadBand, network: Network, how: Plan, batch: int = 1) -> Iterat
     for row, following in pairwise([*how.rows, how.rows[-1] + height]):
         pixels = _grown_band(read, how, row)
         unobserved = ~valid(pixels)
-        pixels[:, unobserved] = 0.0
         cols = [col for col in how.cols if not unobserved[:, col : col + width].all()]
         for at in range(0, len(cols), batch):
             group = cols[at : at + batch]
-            found = network(np.stack([pixels[:, :, col : col + width] for col in group]))
+            found = network(np.stack([filled(pixels[:, :, col : col + width]) for col in group]))
             for col, probability in zip(group, found, strict=True):
                 total[:, col : col + width] += probability * weight
                 weights[:, col : col + width] += weight

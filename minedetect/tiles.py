@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minedetect.bands import BandContract
+from minedetect.bands import BandContract, filled
 from minedetect.grid import Window, cores
 from minedetect.raster import IGNORE, MINE, Float, Mask, valid
 
@@ -19,13 +19,13 @@ class TrainingScene:
     """One scene ready for training, in memory.
 
     Args:
-        pixels: float32 (C, H, W), scaled by the contract.
+        pixels: float32 (C, H, W), scaled by the contract, NaN where unobserved.
         labels: uint8 (H, W); IGNORE where unknown or unobserved.
         training: its training tiles.
         validation: its validation blocks.
     """
 
-    pixels: Tensor
+    pixels: Float
     labels: Tensor
     training: tuple[Window, ...]
     validation: tuple[Window, ...]
@@ -49,10 +49,8 @@ def training_scene(
     """
     observed = valid(pixels)
     labels = np.where(observed, mask, np.uint8(IGNORE))
-    scaled = contract.scale(pixels)
-    scaled[:, ~observed] = 0.0  # as in prediction
     return TrainingScene(
-        pixels=torch.from_numpy(scaled),
+        pixels=contract.scale(pixels),
         labels=torch.from_numpy(labels),
         training=tuple(training),
         validation=tuple(validation),
@@ -88,14 +86,10 @@ def cut(scenes: Sequence[TrainingScene], places: Sequence[tuple[int, Window]], t
     labels = torch.full((len(places), tile_px, tile_px), IGNORE, dtype=torch.long)
     for n, (scene, window) in enumerate(places):
         part = scenes[scene].pixels[:, window.rows, window.cols]
-        pixels[n] = part if part.shape[1:] == (tile_px, tile_px) else _reflected(part, tile_px)
+        pad = ((0, 0), (0, tile_px - window.height), (0, tile_px - window.width))
+        pixels[n] = torch.from_numpy(np.pad(filled(part), pad, mode="reflect"))
         labels[n, : window.height, : window.width] = scenes[scene].labels[window.slices]
     return Batch(pixels, labels)
-
-
-def _reflected(part: Tensor, tile_px: int) -> Tensor:
-    pad = ((0, 0), (0, tile_px - part.shape[1]), (0, tile_px - part.shape[2]))
-    return torch.from_numpy(np.pad(part.numpy(), pad, mode="reflect"))
 
 
 def training_places(scenes: Sequence[TrainingScene]) -> list[tuple[int, Window]]:

@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 from minedetect.bands import (
     BandContract,
     canonical,
+    filled,
     name_bands,
     reading_of,
     training_bands,
@@ -270,3 +271,12 @@ def test_drift_is_the_share_far_outside_the_training_limits(image: Callable[...,
 def test_an_image_without_observation_shows_no_drift(image: Callable[..., Raster]) -> None:
     raster = image(np.full((2, 40, 56), np.nan, np.float32), "B2", "B4")
     assert value_drift(contract(), contract().reading(raster), raster) == {"B2": 0, "B4": 0}
+
+
+def test_unobserved_pixels_take_the_mean_of_the_observed() -> None:
+    scaled = np.array([[[0.0, 1.0], [np.nan, 0.5]], [[2.0, 2.0], [5.0, 2.0]]], np.float32)
+    whole = filled(scaled)
+    assert whole[:, 1, 0].tolist() == [0.5, 2.0]
+    assert np.isnan(scaled[0, 1, 0]), "the input is left alone"
+    assert (filled(np.full((2, 3, 3), np.nan, np.float32)) == 0).all()
+    assert filled(whole) is whole

@@ -106,8 +106,8 @@ def test_check_prints_its_keys_and_writes_pictures(
 ) -> None:
     assert call("check", inputs.before, inputs.labels, "--out", tmp_path / "c", "--json") == 0
     content = spoken(capsys)
-    assert content["verdict"] == "warning", "the district's outlines hold an id twice and misspelled states"
-    assert {c["name"] for c in content["checks"] if c["verdict"] == "warning"} >= {"ids", "status"}
+    assert content["verdict"] == "warning", "the outlines hold an id twice, and the scene is low"
+    assert {c["name"] for c in content["checks"] if c["verdict"] == "warning"} >= {"ids", "size"}
     assert (tmp_path / "c" / "mask_visualization.png").is_file()
 
 
