@@ -17,9 +17,9 @@ from minedetect.measure import Counts, IndexBaseline, best_single_index, block_i
 from minedetect.model import Detector, pick_device
 from minedetect.plausible import Ratio
 from minedetect.predict import raw_probability
-from minedetect.prepare import Prepared, Scene, SceneFiles, load_scene, observed_mask
+from minedetect.prepare import Prepared, Scene, SceneFiles, load_scene, observed_mask, require_unblocked
 from minedetect.raster import MINE, Float, Mask, open_raster
-from minedetect.runs import Progress
+from minedetect.runs import Progress, sha256_of
 
 MOST_BASELINE_PX = 2_000_000
 
@@ -138,7 +138,7 @@ def _hectares(block: Block, chosen: Sequence[npt.NDArray[np.bool_]]) -> list[flo
 
 
 def _baseline(pixels: Float, mine: npt.NDArray[np.bool_], names: Sequence[str]) -> IndexBaseline:
-    step = -(-mine.size // MOST_BASELINE_PX)
+    step = max(1, -(-mine.size // MOST_BASELINE_PX))
     return best_single_index(pixels[:, ::step], mine[::step], names)
 
 
@@ -160,7 +160,10 @@ def evaluate_model(
         raster, _ = detector.contract.at_pixel_size(open_raster(one.image), settings.resample)
         detector.contract.reading(raster, settings.bands, settings.reflectance_offset)
         scene = load_scene(one, names, settings, mine_classes, raster)
+        require_unblocked(scene)
         blocks.append(block_of(scene, whole(scene.raster.shape), detector, settings))
         progress(number, len(files))
     threshold = settings.threshold or detector.calibration.threshold
-    return assess(blocks, detector.calibration, threshold, names).content
+    taught = set(detector.provenance.get("scenes", {}).values())
+    seen = [one.name for one in files if sha256_of(one.image) in taught]
+    return {**assess(blocks, detector.calibration, threshold, names).content, "seen_in_training": seen}

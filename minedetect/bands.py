@@ -48,6 +48,11 @@ def name_bands(raster: Raster, given: str) -> tuple[str, ...]:
     """
     count = len(raster.bands)
     own, told = tuple(canonical(b) for b in raster.bands), _split_names(given)
+    if all(own) and told and set(told) & set(own) and not set(told) <= set(own):
+        raise BandMismatch(
+            f"{raster.path.name} names its own bands {', '.join(own)}; {', '.join(sorted(set(told) - set(own)))} "
+            "of --bands is not among them. Leave --bands out, or choose from these."
+        )
     names = own if all(own) and (not told or set(told) <= set(own)) else told
     if not names:
         raise BandMismatch(
@@ -126,6 +131,9 @@ def reading_of(raster: Raster, names: Sequence[str], wanted: Sequence[str], offs
         )
     positions = tuple(names.index(n) for n in wanted)
     notes = []
+    own = tuple(canonical(b) for b in raster.bands)
+    if all(own) and own != tuple(names):
+        notes.append(f"Bands named {', '.join(own)} in {raster.path.name} were read as {', '.join(names)}, as asked.")
     if positions != tuple(range(len(names))):
         notes.append(f"Bands {', '.join(wanted)} were picked by name from {', '.join(names)} of {raster.path.name}.")
     if raster.dtype == "uint8":

@@ -62,7 +62,7 @@ def compare(journal: Journal, comparison: Comparison, settings: Settings) -> dic
         change, found = write_change(run, comparison.years, (before, after), comparison.grid)
         zones = label_zones(comparison.scene)
         rows = per_mine(comparison.scene.labels.outlines, zones, before, after, comparison.grid)
-        gate = judge(evidence_of(comparison, found, settings), settings)
+        gate = judge(evidence_of(comparison, found), settings)
     with journal.step("report"):
         summary = Summary(
             run_id=run.name,
@@ -77,7 +77,7 @@ def compare(journal: Journal, comparison: Comparison, settings: Settings) -> dic
         )
         content = write_summary(run, summary)
         draw_results(run.path(RESULTS_PICTURE), picture_of(comparison, change, found, gate), comparison.grid)
-        write_report(run, facts(comparison))
+        write_report(run, facts(comparison, settings), trained=comparison.validation is not None)
     return content
 
 
@@ -134,17 +134,15 @@ def write_change(run: Run, years: tuple[str, str], classes: tuple[Mask, Mask], g
 
 def picture_of(comparison: Comparison, change: Change, found: Ledger, gate: Gate) -> ResultPicture:
     """Thin everything alike, and stretch both dates by the first one's limits."""
-    most = max(comparison.grid.shape)
-    factor_px = min(PREVIEW_PX, most)
-    first, second = (_colours(comparison, raster, factor_px) for raster in comparison.rasters)
+    first, second = (_colours(comparison, date, PREVIEW_PX) for date in (0, 1))
     stretch = Stretch.of(first)
     rgb: tuple[Rgb, Rgb] = (stretch(first), stretch(second))
     return ResultPicture(
         years=comparison.years,
         rgb=rgb,
-        classes=(thinned(comparison.classes[0], factor_px), thinned(comparison.classes[1], factor_px)),
-        labels=thinned(comparison.scene.mask, factor_px),
-        change=thinned(change, factor_px),
+        classes=(thinned(comparison.classes[0], PREVIEW_PX), thinned(comparison.classes[1], PREVIEW_PX)),
+        labels=thinned(comparison.scene.mask, PREVIEW_PX),
+        change=thinned(change, PREVIEW_PX),
         hectares=(found.before_ha, found.after_ha),
         new_ha=found.new["firm"],
         gone_ha=found.gone["firm"],
@@ -152,13 +150,15 @@ def picture_of(comparison: Comparison, change: Change, found: Ledger, gate: Gate
     )
 
 
-def _colours(comparison: Comparison, raster: Raster, most_px: int) -> npt.NDArray[np.float32]:
-    reading = comparison.detector.contract.reading(raster)
+def _colours(comparison: Comparison, date: int, most_px: int) -> npt.NDArray[np.float32]:
+    """Red, green and blue of one date in the model's unit, thinned: float32 (3, h, w)."""
+    reading = comparison.readings[date]
     positions = [reading.positions[i] for i in shown_bands(comparison.detector.contract.names)]
-    return np.asarray(thinned_raster(raster, positions, most_px) / np.float32(reading.scale))
+    stored = thinned_raster(comparison.rasters[date], positions, most_px)
+    return np.asarray((stored - np.float32(reading.offset)) / np.float32(reading.scale))
 
 
-def facts(comparison: Comparison) -> dict[str, Any]:
+def facts(comparison: Comparison, settings: Settings) -> dict[str, Any]:
     """Model and data facts for the report."""
     contract, calibration = comparison.detector.contract, comparison.detector.calibration
     about: dict[str, Any] = {
@@ -168,7 +168,7 @@ def facts(comparison: Comparison) -> dict[str, Any]:
         "Bands": ", ".join(contract.names),
         "Pixel size learned at": f"{contract.pixel_m:.2f} m",
         "Network": f"U-Net, width {comparison.detector.width}",
-        "Threshold on calibrated probability": f"{calibration.threshold:.2f}",
+        "Threshold on calibrated probability": f"{settings.threshold or calibration.threshold:.2f}",
     }
     if comparison.validation is not None:
         scores = comparison.validation.content
@@ -195,6 +195,7 @@ def compare_classes(
         first = open_raster(before)
         second, note = onto_first(first, open_raster(after), nearest=True)
         classes = _class_raster(first), _class_raster(second)
+        run.forget_results()
         for year, one, path in zip(years, classes, probabilities or (None, None), strict=True):
             raster = open_raster(path).onto(first.grid) if path else None
             write_mines(run, year, one, first.grid, raster)
@@ -207,6 +208,11 @@ def compare_classes(
 
 
 def _class_raster(raster: Raster) -> Mask:
+    if raster.nodata == 0:
+        raise BadInput(
+            "NO_BACKGROUND",
+            f"{raster.path.name} tags 0, its background, as nodata: nothing could be compared. Remove that tag.",
+        )
     classes = read_classes(raster)
     found = {int(v) for v in np.unique(classes)}
     if not found <= {0, MINE, IGNORE}:

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-DONE, BUG, MENDABLE, IMPLAUSIBLE, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, MENDABLE, IMPLAUSIBLE, INTERRUPTED = 0, 2, 3, 130
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ def score_lines(content: dict[str, Any]) -> list[str]:
         f"on {content['pixels']:,} pixels at threshold {content['threshold']:.2f}.",
         f"Best single index on the same pixels: IoU {shown('baseline_iou')} ({content['baseline']}).",
         f"Predicted {content['predicted_ha']:,.1f} ha, labelled {content['labelled_ha']:,.1f} ha.",
+        *(f"{name} was part of this model's training: its score flatters." for name in content["seen_in_training"]),
     ]
 
 

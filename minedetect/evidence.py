@@ -11,9 +11,8 @@ import numpy.typing as npt
 from odc.geo.geobox import GeoBox
 
 from minedetect.assess import Assessment
-from minedetect.bands import value_drift
+from minedetect.bands import Reading, value_drift
 from minedetect.change import Ledger
-from minedetect.config import Settings
 from minedetect.measure import Counts, count, hectares
 from minedetect.model import Detector
 from minedetect.plausible import Evidence, Ratio
@@ -40,6 +39,7 @@ class Comparison:
         years: labels of the dates.
         scene: the labelled first date.
         rasters: both images, on one grid.
+        readings: how each is read.
         predictions: both dates' classes.
         detector: the model.
         validation: its assessment on validation blocks, or None when it was trained elsewhere.
@@ -51,6 +51,7 @@ class Comparison:
     years: tuple[str, str]
     scene: Scene
     rasters: tuple[Raster, Raster]
+    readings: tuple[Reading, Reading]
     predictions: tuple[Prediction, Prediction]
     detector: Detector
     validation: Assessment | None
@@ -67,7 +68,7 @@ class Comparison:
         return self.predictions[0].classes, self.predictions[1].classes
 
 
-def evidence_of(comparison: Comparison, found: Ledger, settings: Settings) -> Evidence:
+def evidence_of(comparison: Comparison, found: Ledger) -> Evidence:
     """Gather what the plausibility gate looks at."""
     grid, scene, (before, after) = comparison.grid, comparison.scene, comparison.classes
     labelled = scene.mask == MINE
@@ -76,12 +77,8 @@ def evidence_of(comparison: Comparison, found: Ledger, settings: Settings) -> Ev
     hidden = labelled & ((before == IGNORE) | (after == IGNORE))
     contract = comparison.detector.contract
     drift = {
-        year: max(
-            value_drift(
-                contract, contract.reading(raster, settings.bands, settings.reflectance_offset), raster
-            ).values()
-        )
-        for year, raster in zip(comparison.years, comparison.rasters, strict=True)
+        year: max(value_drift(contract, reading, raster).values())
+        for year, reading, raster in zip(comparison.years, comparison.readings, comparison.rasters, strict=True)
     }
     return Evidence(
         validation=comparison.validation.ratio if comparison.validation else None,

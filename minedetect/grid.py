@@ -54,16 +54,6 @@ class Window:
         width = min(self.col_end, other.col_end) - col
         return Window(row, col, height, width) if height > 0 and width > 0 else None
 
-    def contains(self, other: Window) -> bool:
-        return self.intersection(other) == other
-
-    def grown(self, margin_px: int, shape: tuple[int, int]) -> Window:
-        """This window with a margin on every side, cut at the borders of an (H, W) raster."""
-        row, col = max(0, self.row - margin_px), max(0, self.col - margin_px)
-        height = min(shape[0], self.row_end + margin_px) - row
-        width = min(shape[1], self.col_end + margin_px) - col
-        return Window(row, col, height, width)
-
     def shifted(self, rows_px: int, cols_px: int) -> Window:
         return Window(self.row + rows_px, self.col + cols_px, self.height, self.width)
 

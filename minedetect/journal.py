@@ -57,7 +57,6 @@ class Journal:
             handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
             logger.addHandler(handler)
             logger.setLevel(logging.INFO)
-            self.run.forget_results()
             self._write()
             ending: tuple[State, str] = ("failed", BUG)
             try:

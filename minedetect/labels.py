@@ -188,7 +188,7 @@ def normal_status(given: str) -> str:
     return next((status for status, spellings in STATUSES.items() if word in spellings), "unknown")
 
 
-def mask_on(labels: Labels, grid: GeoBox) -> Mask:
+def mask_on(labels: Labels, grid: GeoBox, warp: bool = False) -> Mask:
     """Labels on an image's grid.
 
     A pixel belongs to a mine when its centre lies inside an outline.
@@ -196,6 +196,7 @@ def mask_on(labels: Labels, grid: GeoBox) -> Mask:
     Args:
         labels: outlines in any place, or a mask raster on the same grid.
         grid: the image's grid.
+        warp: bring a mask raster of another grid onto this one (nearest neighbour), as for a second date.
 
     Returns:
         uint8 (H, W): 0 background, 1 mine, 255 unknown.
@@ -205,7 +206,7 @@ def mask_on(labels: Labels, grid: GeoBox) -> Mask:
         GridMismatch: a mask raster on another grid.
     """
     if labels.is_mask:
-        return _mask_from_raster(labels, grid)
+        return _mask_from_raster(labels, grid, warp)
     mask = (outline_zones(labels, grid) > 0).astype(np.uint8) * np.uint8(MINE)
     if not mask.any():
         raise BadInput(
@@ -214,8 +215,10 @@ def mask_on(labels: Labels, grid: GeoBox) -> Mask:
     return mask
 
 
-def _mask_from_raster(labels: Labels, grid: GeoBox) -> Mask:
+def _mask_from_raster(labels: Labels, grid: GeoBox, warp: bool) -> Mask:
     raster = open_raster(labels.path)
+    if warp:
+        raster = raster.onto(grid, nearest=True)
     require_same_grid(raster.grid, grid, "Image and mask")
     values = read_classes(raster)
     found = {int(v) for v in np.unique(values)}

@@ -13,8 +13,10 @@ from minedetect import assess, model, train
 from minedetect.config import Settings
 from minedetect.figures import draw_history
 from minedetect.journal import Journal, Listener, no_listener
+from minedetect.labels import open_labels
 from minedetect.model import Detector
 from minedetect.prepare import Prepared, SceneFiles, prepare
+from minedetect.raster import open_raster
 from minedetect.runs import CONFIG, EVALUATION, HISTORY, METRICS, MODEL, Run, sha256_of
 from minedetect.tiles import training_scene
 
@@ -92,7 +94,11 @@ def train_step(journal: Journal, prepared: Prepared, settings: Settings) -> Trai
         threshold = settings.threshold or calibration.threshold
         evaluation = assess.assess(blocks, calibration, threshold, prepared.contract.names)
         evaluation.content["mines"] = prepared.split.mines
-        evaluation.content["chosen_on_validation"] = ["epoch", "calibration", "threshold"]
+        evaluation.content["chosen_on_validation"] = [
+            "epoch",
+            "calibration",
+            *(() if settings.threshold else ("threshold",)),
+        ]
         detector = trained.detector.calibrated(calibration, _provenance(run, prepared, settings, evaluation))
         model.save(detector, run.path(MODEL))
         run.write_json(EVALUATION, evaluation.content)
@@ -124,6 +130,10 @@ def train_run(
     """
     journal = Journal(run, ("prepare", "train", "evaluate"), listener)
     with journal.session():
+        for one in files:  # before anything is removed or computed
+            open_raster(one.image)
+            open_labels(one.labels, mine_classes)
+        run.forget_results()
         request = {"command": "train", "scenes": [[str(f.image), str(f.labels)] for f in files]}
         write_config(run, request, settings, [p for f in files for p in (f.image, f.labels)])
         with journal.step("prepare") as progress:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from minedetect import assess, model
+from minedetect.bands import Reading, name_bands, reading_of, training_bands
 from minedetect.compare import compare, compare_classes
 from minedetect.config import InferenceSettings, Settings
+from minedetect.errors import BandMismatch
 from minedetect.evidence import Comparison, Truth
 from minedetect.journal import Journal, Listener, no_listener
 from minedetect.labels import mask_on, open_labels
@@ -18,18 +18,15 @@ from minedetect.learn import train_step, write_config
 from minedetect.model import Detector
 from minedetect.predict import Output, Prediction, SceneReader, predict_scene
 from minedetect.prepare import Scene, SceneFiles, load_scene, prepare, require_unblocked, write_scene
-from minedetect.raster import Raster, onto_first, open_raster
+from minedetect.raster import Mask, Raster, onto_first, open_raster
 from minedetect.runs import (
     Progress,
     Run,
     prediction_name,
     probability_name,
     require_date_labels,
+    require_other_files,
 )
-
-log = logging.getLogger(__name__)
-
-VERSION = version("minedetect")
 
 
 def scene_reader(image: Raster, detector: Detector, settings: InferenceSettings) -> tuple[SceneReader, tuple[str, ...]]:
@@ -51,6 +48,8 @@ def predict_image(
     image: Path, detector: Detector, settings: Settings, output: Output, progress: Progress
 ) -> tuple[Prediction, tuple[str, ...]]:
     """Predict one image file with a model; see `predict.predict_scene`."""
+    require_other_files(output.prediction, (image, output.probability))
+    require_other_files(output.probability or output.prediction.with_name("none"), (image,))
     reader, notes = scene_reader(open_raster(image), detector, settings)
     return predict_scene(reader, settings, output, progress), notes
 
@@ -128,31 +127,70 @@ def run_job(run: Run, job: Job, settings: Settings, listener: Listener = no_list
 
 def do_job(journal: Journal, job: Job, settings: Settings) -> dict[str, Any]:
     """The steps of `run_job`, inside a session that somebody else opened."""
+    dates = _open_dates(job, settings)
+    journal.run.forget_results()
     write_config(journal.run, job.to_json(), settings, job.inputs())
-    before = open_raster(job.before)
-    size_note: tuple[str, ...] = ()
-    given = model.load(job.model) if job.model else None
-    if given is not None:
-        before, size_note = given.contract.at_pixel_size(before, settings.resample)
-    after, grid_note = onto_first(before, open_raster(job.after))
-    if given is None:
+    if dates.given is None:
         scene, detector, evaluation, notes = _training_steps(journal, job, settings)
     else:
-        scene, detector, evaluation = _applying_step(journal, job, settings, given, before), given, None
-        notes = (*scene.reading.notes, *size_note, f"Model {job.model} was applied; nothing was trained.")
-    predictions, more = _predict_step(journal, (before, after), detector, settings, job.years)
+        scene, detector, evaluation = _applying_step(journal, job, settings, dates), dates.given, None
+        notes = (*scene.reading.notes, f"Model {job.model} was applied; nothing was trained.")
+    predictions, readings = _predict_step(journal, dates, detector, settings, job.years)
+    more = (note for reading in readings for note in reading.notes)
     comparison = Comparison(
         years=job.years,
         scene=scene,
-        rasters=(before, after),
+        rasters=(dates.before, dates.after),
+        readings=readings,
         predictions=predictions,
         detector=detector,
         validation=evaluation,
-        mask_after=_mask_after(job, scene),
-        notes=tuple(dict.fromkeys((*notes, grid_note, *more))),
+        mask_after=dates.mask_after,
+        notes=tuple(dict.fromkeys((*notes, *dates.notes, *more))),
         truth=Truth(*job.truth) if job.truth else None,
     )
     return compare(journal, comparison, settings)
+
+
+@dataclass(frozen=True)
+class _Dates:
+    """Both images and what comes with them, opened and checked before any work is done.
+
+    Args:
+        before: the first date, perhaps resampled to a given model's pixel size.
+        after: the second date on the first one's grid.
+        given: the model to apply, or None to train one.
+        mask_after: labels of the second date, or None.
+        notes: sentences on what was done.
+    """
+
+    before: Raster
+    after: Raster
+    given: Detector | None
+    mask_after: Mask | None
+    notes: tuple[str, ...]
+
+
+def _open_dates(job: Job, settings: Settings) -> _Dates:
+    before, after = open_raster(job.before), open_raster(job.after)
+    open_labels(job.labels, job.mine_classes)
+    given = model.load(job.model) if job.model else None
+    notes: tuple[str, ...] = ()
+    if given is not None:
+        before, first = given.contract.at_pixel_size(before, settings.resample)
+        after, second = given.contract.at_pixel_size(after, settings.resample)
+        notes = (*first, *second)
+    after, grid_note = onto_first(before, after)
+    wanted = given.contract.names if given else training_bands(before, settings.bands)
+    units = {
+        reading_of(raster, name_bands(raster, settings.bands), wanted, settings.reflectance_offset).unit
+        for raster in (before, after)
+    }
+    if len(units) > 1:
+        raise BandMismatch(f"{job.before.name} and {job.after.name} hold values of different kinds: {sorted(units)}.")
+    labels_after = open_labels(job.labels_after, job.mine_classes) if job.labels_after else None
+    mask_after = mask_on(labels_after, before.grid, warp=True) if labels_after else None
+    return _Dates(before, after, given, mask_after, (*notes, grid_note))
 
 
 def _training_steps(
@@ -165,40 +203,34 @@ def _training_steps(
     return prepared.scenes[0], training.detector, training.evaluation, prepared.notes
 
 
-def _applying_step(journal: Journal, job: Job, settings: Settings, detector: Detector, before: Raster) -> Scene:
+def _applying_step(journal: Journal, job: Job, settings: Settings, dates: _Dates) -> Scene:
     """Check the labelled date against a model that was trained elsewhere."""
+    names = dates.given.contract.names if dates.given else ()
     with journal.step("prepare"):
-        scene = load_scene(job.labelled, detector.contract.names, settings, job.mine_classes, before)
+        scene = load_scene(job.labelled, names, settings, job.mine_classes, dates.before)
         write_scene(scene, journal.run.root, journal.run)
         require_unblocked(scene)
     return scene
 
 
-def _mask_after(job: Job, scene: Scene) -> Any:
-    if job.labels_after is None:
-        return None
-    return mask_on(open_labels(job.labels_after, job.mine_classes), scene.raster.grid)
-
-
 def _predict_step(
-    journal: Journal, rasters: tuple[Raster, Raster], detector: Detector, settings: Settings, years: tuple[str, str]
-) -> tuple[tuple[Prediction, Prediction], tuple[str, ...]]:
-    notes: list[str] = []
+    journal: Journal, dates: _Dates, detector: Detector, settings: Settings, years: tuple[str, str]
+) -> tuple[tuple[Prediction, Prediction], tuple[Reading, Reading]]:
     found: list[Prediction] = []
+    readings: list[Reading] = []
     run = journal.run
     with journal.step("predict") as progress:
-        for number, (raster, year) in enumerate(zip(rasters, years, strict=True)):
-            reader, said = scene_reader(raster, detector, settings)
-            output = Output(
-                run.path(prediction_name(year)), run.path(probability_name(year)), {"run_id": run.name, "date": year}
-            )
+        for number, (raster, year) in enumerate(zip((dates.before, dates.after), years, strict=True)):
+            reader, _ = scene_reader(raster, detector, settings)
+            tags = {"run_id": run.name, "date": year}
+            output = Output(run.path(prediction_name(year)), run.path(probability_name(year)), tags)
 
             def counted(done: int, total: int, number: int = number) -> None:
                 progress(number * total + done, 2 * total)
 
             found.append(predict_scene(reader, settings, output, counted))
-            notes += said
-    return (found[0], found[1]), tuple(notes)
+            readings.append(reader.reading)
+    return (found[0], found[1]), (readings[0], readings[1])
 
 
 def change_rasters(

@@ -29,7 +29,7 @@ from minedetect.grid import pixel_size_m, row_bands
 from minedetect.labels import Labels, mask_on, open_labels, outline_zones
 from minedetect.measure import hectares, zone_hectares
 from minedetect.raster import IGNORE, MINE, Float, Mask, Raster, open_raster, valid
-from minedetect.runs import EDGE_PICTURE, MASK, MASK_PICTURE, QUALITY, SPLIT, Progress, Run
+from minedetect.runs import EDGE_PICTURE, MASK, MASK_PICTURE, QUALITY, SPLIT, Progress, Run, require_other_files
 from minedetect.split import Split, make_split, training_area
 
 READ_ROWS_PX = 512
@@ -58,6 +58,7 @@ class Scene:
         files: where it came from.
         raster: header of the image.
         reading: how it is read.
+        names: canonical names of the bands that are read.
         pixels: float32 (C, H, W) in the reading's unit, NaN where unobserved.
         labels: what the mask was made of.
         mask: uint8 (H, W), 0, 1 or 255.
@@ -67,6 +68,7 @@ class Scene:
     files: SceneFiles
     raster: Raster
     reading: Reading
+    names: tuple[str, ...]
     pixels: Float
     labels: Labels
     mask: Mask
@@ -96,6 +98,9 @@ def read_scenes_csv(path: Path) -> list[SceneFiles]:
         raise BadInput("NOT_FOUND", f"{path} cannot be read. Give a CSV with the columns image,labels.") from error
     if not rows or not {"image", "labels"} <= rows[0].keys():
         raise BadInput("CSV", f"{path} needs the columns image,labels and at least one row.")
+    for line, row in enumerate(rows, start=2):
+        if not row["image"] or not row["labels"]:
+            raise BadInput("CSV", f"Line {line} of {path} lacks an image or its labels.")
     folder = path.parent
     return named_scenes([(folder / row["image"], folder / row["labels"]) for row in rows])
 
@@ -143,7 +148,7 @@ def load_scene(
     mask = mask_on(labels, raster.grid)
     pixels = read_whole(raster, reading)
     subject = quality.Subject(raster.grid, valid(pixels), mask, labels, settings.tile_px)
-    return Scene(files, raster, reading, pixels, labels, mask, quality.check(subject))
+    return Scene(files, raster, reading, tuple(wanted), pixels, labels, mask, quality.check(subject))
 
 
 def prepare(
@@ -237,7 +242,7 @@ def write_scene(scene: Scene, folder: Path, run: Run) -> None:
     grid = scene.raster.grid
     write_cog(folder / MASK, scene.mask, grid, CogProfile("uint8", IGNORE, ("mine",), {"run_id": run.name}))
     Run(folder).write_json(QUALITY, scene.quality.to_json())
-    shown = list(shown_bands([scene.raster.bands[p] for p in scene.reading.positions]))
+    shown = list(shown_bands(scene.names))
     small = thinned(scene.pixels[shown])
     rgb = Stretch.of(small)(small)
     draw_mask(folder / MASK_PICTURE, rgb, scene.mask, grid, scene.files.name)
@@ -250,6 +255,7 @@ def write_mask(image: Path, labels_path: Path, out: Path, mine_classes: Sequence
     Returns:
         What `mask --json` prints: `mine_ha`, `share`, and per outline its hectares as drawn and on the mask.
     """
+    require_other_files(out, (image, labels_path))
     grid = open_raster(image).grid
     labels = open_labels(labels_path, mine_classes)
     mask = mask_on(labels, grid)

@@ -1,4 +1,4 @@
-"""Guarded reading of GeoTIFFs, warping onto a grid, and writing Cloud Optimized GeoTIFFs."""
+"""Guarded reading of GeoTIFFs, and reading them on another grid."""
 
 from __future__ import annotations
 
@@ -100,6 +100,13 @@ def open_raster(path: Path) -> Raster:
     """
     with _opened(path) as dataset:
         _check_header(path, dataset)
+        for index, meaning in zip(dataset.indexes, dataset.colorinterp, strict=True):
+            if meaning == ColorInterp.alpha and dataset.descriptions[index - 1]:
+                raise BadInput(
+                    "ALPHA",
+                    f"{path} flags band {index}, {dataset.descriptions[index - 1]}, as transparency. "
+                    f"If it holds measurements, clear the flag: gdal_edit.py -colorinterp_{index} undefined.",
+                )
         data_bands = tuple(
             i for i, c in zip(dataset.indexes, dataset.colorinterp, strict=True) if c != ColorInterp.alpha
         )
@@ -208,11 +215,13 @@ def read_classes(raster: Raster) -> npt.NDArray[np.int64]:
         int64 (H, W); IGNORE where there is no observation.
 
     Raises:
-        BadInput: it cannot be decoded.
+        BadInput: it cannot be decoded, or holds fractions.
     """
     classes = np.empty(raster.shape, np.int64)
     for band in row_bands(raster.shape, COPY_ROWS_PX):
         pixels = read(raster, band, [0])[0]
+        if (np.nan_to_num(pixels) % 1 != 0).any():
+            raise BadInput("CLASSES", f"{raster.path.name} holds fractions; a class raster holds whole numbers.")
         classes[band.rows] = np.where(np.isnan(pixels), IGNORE, np.rint(np.nan_to_num(pixels)))
     return classes
 
@@ -225,7 +234,7 @@ def valid(pixels: Float) -> npt.NDArray[np.bool_]:
 def overlap(a: GeoBox, b: GeoBox) -> float:
     """Share of a's footprint that b covers, 0 to 1."""
     ours = a.extent
-    theirs = b.extent.to_crs(ours.crs or "EPSG:4326")
+    theirs = b.extent.to_crs(ours.crs or "EPSG:4326", resolution="auto")
     return float((ours & theirs).area / ours.area)
 
 

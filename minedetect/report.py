@@ -114,18 +114,20 @@ def cell(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-def write_report(run: Run, about: dict[str, Any]) -> Path:
+def write_report(run: Run, about: dict[str, Any], trained: bool = True) -> Path:
     """Write `report.html`: one file that needs no network, verdict first.
 
     Args:
         run: a run whose summary and pictures exist.
         about: model and data facts to print: name to value.
+        trained: whether this run trained its model, so that the curves are its own.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("minedetect", ""), autoescape=True, undefined=jinja2.StrictUndefined
     )
     summary = run.read_json(SUMMARY)
-    pictures = {name: _inline(run.path(name)) for name in (RESULTS_PICTURE, HISTORY) if run.has(name)}
+    shown = (RESULTS_PICTURE, HISTORY) if trained else (RESULTS_PICTURE,)
+    pictures = {name: _inline(run.path(name)) for name in shown if run.has(name)}
     html = environment.get_template("report.html.j2").render(
         summary=summary,
         verdict_words=VERDICT_WORDS[summary["verdict"]],

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +44,11 @@ REPORT = "report.html"
 CONFIG = "config.json"
 STATUS = "status.json"
 LOG = "log.txt"
-OUTCOME = (SUMMARY, AREAS, REPORT, RESULTS_PICTURE, EVALUATION)
-"""Files that state an outcome; they go before a new attempt starts."""
+OUTCOME = (
+    *(SUMMARY, AREAS, REPORT, RESULTS_PICTURE, EVALUATION, METRICS, HISTORY, SPLIT, CHANGE_MAP, CHANGE_KIND),
+    *(CHANGE_POLYGONS, "prediction_*.tif", "probability_*.tif", "mines_*.geojson"),
+)
+"""Files that state an outcome; they go before a new attempt starts. The model stays until a new one is whole."""
 
 
 def require_date_labels(years: tuple[str, str]) -> None:
@@ -147,8 +150,9 @@ class Run:
 
     def forget_results(self) -> None:
         """Remove the outcome of an earlier attempt, so that a new one that fails never shows older figures."""
-        for name in OUTCOME:
-            self.path(name).unlink(missing_ok=True)
+        for pattern in OUTCOME:
+            for path in self.root.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def status(self) -> Status:
         """The run's status; a fresh one where none was written yet.
@@ -174,7 +178,10 @@ class Run:
         Raises:
             RunError: another process writes this run now.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{self.root} cannot be a run folder: {error.strerror}. Choose another --out.") from error
         try:
             with FileLock(self.root / ".lock", timeout=0):
                 yield
@@ -256,6 +263,16 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text so that a reader never sees half of it."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def require_other_files(out: Path, others: Iterable[Path | None]) -> None:
+    """Raise when an output would take the place of an input or of another output.
+
+    Raises:
+        SettingError: naming the file.
+    """
+    if any(other is not None and out.resolve() == other.resolve() for other in others):
+        raise SettingError(f"{out} is used twice: what is written must not replace what is read. Choose another name.")
 
 
 def sha256_of(path: Path) -> str:

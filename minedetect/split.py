@@ -129,8 +129,12 @@ def measure_shared(grids: Sequence[GeoBox], parts: Sequence[SceneSplit]) -> int:
 
 
 def _ground_overlap_px(a: GeoBox, b: GeoBox) -> int:
-    """Ground shared by two scenes, in pixels of the first, rounded up above a thousandth of a pixel."""
-    common = a.extent & b.extent.to_crs(a.crs or "EPSG:4326")
+    """Ground shared by two scenes in pixels, the larger of both views; slivers under a thousandth are none."""
+    return max(_seen_from(a, b), _seen_from(b, a))
+
+
+def _seen_from(a: GeoBox, b: GeoBox) -> int:
+    common = a.extent & b.extent.to_crs(a.crs or "EPSG:4326", resolution="auto")
     pixels = common.area / abs(a.transform.a * a.transform.e)
     return int(np.ceil(pixels - 1e-3))
 

@@ -33,6 +33,8 @@ def read_geojson(path: Path) -> Features:
         records = [dict(f.get("properties") or {}) for f in features]
         shapes = [shape(f["geometry"]) if f.get("geometry") else None for f in features]
         member = content.get("crs")
+    except OSError as error:
+        raise BadInput("NOT_FOUND", f"{path} cannot be read: {error.strerror}. Check its permissions.") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, shapely.errors.ShapelyError) as error:
         raise BadInput("NOT_GEOJSON", f"{path.name} is not valid GeoJSON ({error}). Export it again.") from error
     try:
@@ -63,7 +65,7 @@ def read_ogr(path: Path) -> Features:
 def _shapefile_in(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
-            found = [n for n in archive.namelist() if n.lower().endswith(".shp")]
+            found = [n for n in archive.namelist() if n.lower().endswith(".shp") and not Path(n).name.startswith("._")]
     except zipfile.BadZipFile as error:
         raise BadInput("NOT_ZIP", f"{path.name} is not a zip archive. Zip the shapefile's parts again.") from error
     if len(found) != 1:

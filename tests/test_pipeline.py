@@ -12,13 +12,16 @@ from odc.geo.geobox import GeoBox
 from pyproj import Geod
 from shapely.geometry import box, shape
 
+from minedetect.assess import evaluate_model
 from minedetect.cog import CogProfile, write_cog
 from minedetect.config import Settings, settings_from
 from minedetect.demo import write_inputs
-from minedetect.errors import BandMismatch, ModelError, RunError
+from minedetect.errors import BadInput, BandMismatch, ModelError, RunError, SettingError
 from minedetect.grid import pixel_size_m, same_grid, whole
 from minedetect.learn import train_run
-from minedetect.pipeline import Job, change_rasters, run_job
+from minedetect.model import load
+from minedetect.pipeline import Job, change_rasters, predict_image, run_job
+from minedetect.predict import Output
 from minedetect.prepare import SceneFiles
 from minedetect.raster import open_raster, read
 from minedetect.runs import Run, sha256_of
@@ -267,6 +270,62 @@ def test_a_model_of_five_bands_refuses_three_and_lists_what_is_missing(done: Don
     status = Run(tmp_path / "r").status()
     assert status.state == "failed"
     assert "lacks B8, B11" in status.message
+
+
+def test_unnamed_bands_are_named_by_the_user_to_the_very_end(done: Done, tmp_path: Path) -> None:
+    unnamed = []
+    for path in (done.job.before, done.job.after):
+        raster = open_raster(path)
+        profile = CogProfile("float32", float("nan"), ("",) * 5, {})
+        write_cog(tmp_path / path.name, read(raster, whole(raster.shape)), raster.grid, profile)
+        unnamed.append(tmp_path / path.name)
+    model = done.run.path("unet_mining_detector.pt")
+    job = replace(done.job, before=unnamed[0], after=unnamed[1], model=model, truth=None)
+    with pytest.raises(BandMismatch, match="--bands B2,B3,B4,B8,B11"):
+        run_job(Run(tmp_path / "without"), job, done.settings)
+    named = done.settings.model_copy(update={"bands": "B2,B3,B4,B8,B11"})
+    assert run_job(Run(tmp_path / "with"), job, named)["hectares"] == done.summary["hectares"]
+    assert (tmp_path / "with" / "report.html").is_file()
+
+
+def test_a_mistake_is_found_before_anything_is_removed_or_computed(done: Done) -> None:
+    before = done.run.path("summary.json").read_bytes()
+    with pytest.raises(BadInput, match=r"typo\.geojson"):
+        run_job(done.run, replace(done.job, labels_after=Path("typo.geojson")), done.settings)
+    assert done.run.path("summary.json").read_bytes() == before
+    assert "prepare" not in done.run.status().seconds
+
+
+def test_an_output_never_takes_the_place_of_an_input(done: Done) -> None:
+    image = sha256_of(done.job.after)
+    detector = load(done.run.path("unet_mining_detector.pt"))
+    with pytest.raises(SettingError, match="used twice"):
+        predict_image(done.job.after, detector, done.settings, Output(done.job.after, None, {}), lambda _d, _t: None)
+    assert sha256_of(done.job.after) == image
+
+
+def test_a_score_on_training_ground_is_called_that(done: Done) -> None:
+    detector = load(done.run.path("unet_mining_detector.pt"))
+    files = [SceneFiles(done.job.before, done.job.labels, "before")]
+    content = evaluate_model(detector, files, done.settings, (), lambda _d, _t: None)
+    assert content["seen_in_training"] == ["before"]
+
+
+@pytest.mark.parametrize("fault", ["nodata", "fractions"])
+def test_class_rasters_that_would_mislead_are_refused(done: Done, tmp_path: Path, fault: str) -> None:
+    raster = open_raster(done.run.path("prediction_2016.tif"))
+    if fault == "nodata":
+        profile = CogProfile("uint8", 0, ("mine",), {})
+        write_cog(tmp_path / "a.tif", classes(raster.path), raster.grid, profile)
+    else:
+        write_cog(
+            tmp_path / "a.tif",
+            classes(raster.path) * np.float32(0.7),
+            raster.grid,
+            CogProfile("float32", -1, ("p",), {}),
+        )
+    with pytest.raises(BadInput, match=fault):
+        change_rasters(Run(tmp_path / "c"), tmp_path / "a.tif", tmp_path / "a.tif", ("a", "b"))
 
 
 def test_change_of_bare_rasters_has_no_verdict(done: Done, tmp_path: Path) -> None:

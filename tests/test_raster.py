@@ -336,3 +336,16 @@ def test_the_gdal_driver_is_never_chosen_by_content(write_tiff: Make, tmp_path: 
     with rasterio.open(path, "w", driver="PNG", height=4, width=4, count=1, dtype="uint8") as file:
         file.write(np.ones((1, 4, 4), np.uint8))
     require_sentence(refused(path), "NOT_TIFF")
+
+
+def test_a_named_band_flagged_as_transparency_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "four.tif"
+    pixels = np.ones((4, 20, 20), np.uint8)
+    profile = {"driver": "GTiff", "height": 20, "width": 20, "count": 4, "dtype": "uint8", "photometric": "RGB"}
+    with rasterio.open(
+        path, "w", **profile, crs="EPSG:32735", transform=Affine(10, 0, 5e5, 0, -10, 8e6), alpha="YES"
+    ) as file:
+        file.write(pixels)
+        file.descriptions = ("B2", "B3", "B4", "B8")
+    with pytest.raises(BadInput, match="B8, as transparency"):
+        open_raster(path)

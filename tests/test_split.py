@@ -10,6 +10,7 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 
 from minedetect.blocks import SceneSplit
 from minedetect.config import TileSettings
@@ -59,7 +60,7 @@ def test_scenes_share_no_ground_by_painting(places: list[tuple[int, int, bool]],
     for (col, row, _), mask, part in zip(places, masks, split.scenes, strict=True):
         for side, windows in (("training", part.training), ("validation", part.validation)):
             for window in windows:
-                assert whole(mask.shape).contains(window)
+                assert whole(mask.shape).intersection(window) == window
                 ground[side][window.shifted(row, col).slices] = True
                 held[side] += int((mask[window.slices] == 1).sum())
     assert not (ground["training"] & ground["validation"]).any()
@@ -162,3 +163,15 @@ def test_json_says_what_was_split() -> None:
     told = content["scenes"]["chingola"]
     assert [Window(*w) for w in told["training"]] == list(split.scenes[0].training)
     assert [Window(*w) for w in told["validation"]] == list(split.scenes[0].validation)
+
+
+@pytest.mark.parametrize("side", ["north", "south"])
+def test_ground_shared_along_a_curved_edge_is_seen(side: str) -> None:
+    tile = GeoBox((10980, 10980), Affine(10, 0, 300_000, 0, -10, 4_900_020), "EPSG:32719")  # 46 degrees south
+    y = 4_900_020 if side == "north" else 4_900_020 - 109_800
+    lon, lat = Transformer.from_crs("EPSG:32719", "EPSG:4326", always_xy=True).transform(354_900, y)
+    inward, outward = (lat - 0.0005, lat + 0.01) if side == "north" else (lat + 0.0005, lat - 0.01)
+    small = GeoBox.from_bbox((lon, min(inward, outward), lon + 0.01, max(inward, outward)), "EPSG:4326", shape=(64, 64))
+    beyond = GeoBox.from_bbox((lon, outward, lon + 0.01, outward + 0.001), "EPSG:4326", shape=(64, 64))
+    assert ground_clusters([tile, small]) == [[0, 1]]
+    assert ground_clusters([tile, beyond]) == [[0], [1]]
