@@ -152,7 +152,8 @@ def reading_of(raster: Raster, names: Sequence[str], wanted: Sequence[str], offs
     if scale != 1.0 and not offset and values.size and values.min() >= 900:
         notes.append(
             f"{raster.path.name}: no value is below {values.min():.0f}. Products of baseline 04.00 and later carry "
-            "an offset of 1000: if this is one, add --reflectance-offset 1000."
+            "an offset of 1000: if this is one, set --reflectance-offset 1000, "
+            "or --reflectance-offset-after 1000 where it is the second date."
         )
     return Reading(positions, "reflectance", scale, offset, tuple(notes))
 

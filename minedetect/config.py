@@ -163,6 +163,19 @@ class GateSettings(SettingsGroup):
     ] = 3.0
 
 
+class PairSettings(SettingsGroup):
+    """What the second of two dates needs."""
+
+    reflectance_offset_after: Annotated[
+        float,
+        Field(
+            ge=-10_000,
+            le=10_000,
+            description="The same for the second date: the dates of one pair often come from different baselines.",
+        ),
+    ] = 0.0
+
+
 class AboutSettings(SettingsGroup):
     """What reports say."""
 
@@ -185,7 +198,7 @@ class InferenceSettings(ImageSettings, DeviceSettings, PredictSettings, ChangeSe
     """What `predict` and `evaluate` use."""
 
 
-class Settings(TrainingSettings, InferenceSettings, GateSettings, AboutSettings):
+class Settings(TrainingSettings, InferenceSettings, PairSettings, GateSettings, AboutSettings):
     """What a whole run uses."""
 
 

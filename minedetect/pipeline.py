@@ -171,6 +171,11 @@ class _Dates:
     notes: tuple[str, ...]
 
 
+def offsets(settings: Settings) -> tuple[float, float]:
+    """Reflectance offset of the first and of the second date."""
+    return settings.reflectance_offset, settings.reflectance_offset_after
+
+
 def _open_dates(job: Job, settings: Settings) -> _Dates:
     before, after = open_raster(job.before), open_raster(job.after)
     open_labels(job.labels, job.mine_classes)
@@ -183,8 +188,8 @@ def _open_dates(job: Job, settings: Settings) -> _Dates:
     after, grid_note = onto_first(before, after)
     wanted = given.contract.names if given else training_bands(before, settings.bands)
     units = {
-        reading_of(raster, name_bands(raster, settings.bands), wanted, settings.reflectance_offset).unit
-        for raster in (before, after)
+        reading_of(raster, name_bands(raster, settings.bands), wanted, offset).unit
+        for raster, offset in zip((before, after), offsets(settings), strict=True)
     }
     if len(units) > 1:
         raise BandMismatch(f"{job.before.name} and {job.after.name} hold values of different kinds: {sorted(units)}.")
@@ -220,8 +225,9 @@ def _predict_step(
     readings: list[Reading] = []
     run = journal.run
     with journal.step("predict") as progress:
-        for number, (raster, year) in enumerate(zip((dates.before, dates.after), years, strict=True)):
-            reader, _ = scene_reader(raster, detector, settings)
+        pair = zip((dates.before, dates.after), offsets(settings), years, strict=True)
+        for number, (raster, offset, year) in enumerate(pair):
+            reader, _ = scene_reader(raster, detector, settings.model_copy(update={"reflectance_offset": offset}))
             tags = {"run_id": run.name, "date": year}
             output = Output(run.path(prediction_name(year)), run.path(probability_name(year)), tags)
 

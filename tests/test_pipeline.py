@@ -288,6 +288,20 @@ def test_unnamed_bands_are_named_by_the_user_to_the_very_end(done: Done, tmp_pat
     assert (tmp_path / "with" / "report.html").is_file()
 
 
+def test_each_date_has_its_own_reflectance_offset(done: Done, tmp_path: Path) -> None:
+    stored = []
+    for path, offset in ((done.job.before, 0), (done.job.after, 1000)):
+        raster = open_raster(path)
+        pixels = np.nan_to_num(read(raster, whole(raster.shape)) * 10_000 + offset, nan=-9999).round().astype(np.int16)
+        write_cog(tmp_path / path.name, pixels, raster.grid, CogProfile("int16", -9999, raster.bands, {}))
+        stored.append(tmp_path / path.name)
+    model = done.run.path("unet_mining_detector.pt")
+    job = replace(done.job, before=stored[0], after=stored[1], model=model, truth=None)
+    settings = done.settings.model_copy(update={"reflectance_offset_after": 1000.0})
+    found = run_job(Run(tmp_path / "r"), job, settings)["hectares"]
+    assert found == pytest.approx(done.summary["hectares"], rel=0.02)
+
+
 def test_a_mistake_is_found_before_anything_is_removed_or_computed(done: Done) -> None:
     before = done.run.path("summary.json").read_bytes()
     with pytest.raises(BadInput, match=r"typo\.geojson"):
