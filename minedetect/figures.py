@@ -171,7 +171,7 @@ def draw_edges(path: Path, rgb: Rgb, mask: Mask, grid: GeoBox) -> None:
         rows, cols = scipy.ndimage.find_objects(patches)[largest]
         near = tuple(slice(max(0, s.start - 12), s.stop + 12) for s in (rows, cols))
         axes[1].imshow(_overlay(rgb[near], _outline_of(mine)[near], YELLOW, 1.0))
-    axes[1].set_title("Largest mine, close up: does the line follow the ground?")
+    axes[1].set_title("Largest mine, close up")
     _patch_sizes(axes[2], mask, grid)
     _save(figure, path)
 
