@@ -77,7 +77,10 @@ def score_lines(content: dict[str, Any]) -> list[str]:
         f"on {content['pixels']:,} pixels at threshold {content['threshold']:.2f}.",
         f"Best single index on the same pixels: IoU {shown('baseline_iou')} ({content['baseline']}).",
         f"Predicted {content['predicted_ha']:,.1f} ha, labelled {content['labelled_ha']:,.1f} ha.",
-        *(f"{name} helped to make this model, in training or validation: its score flatters." for name in content["seen_in_training"]),
+        *(
+            f"{name} helped to make this model, in training or validation: its score flatters."
+            for name in content["seen_in_training"]
+        ),
     ]
 
 
