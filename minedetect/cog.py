@@ -20,8 +20,6 @@ from minedetect.grid import Window, describe, row_bands, same_grid, shape_of
 from minedetect.raster import open_raster, read, require_shape, to_rasterio
 from minedetect.runs import replacing
 
-COPY_ROWS_PX = 512
-
 
 @dataclass(frozen=True)
 class CogProfile:
@@ -134,5 +132,5 @@ def write_cog(path: Path, pixels: npt.NDArray[Any], grid: GeoBox, profile: CogPr
     """
     require_shape(pixels, grid)
     with cog_writer(path, grid, profile) as write:
-        for band in row_bands(shape_of(grid), COPY_ROWS_PX):
+        for band in row_bands(shape_of(grid)):
             write(pixels[..., band.rows, :], band)

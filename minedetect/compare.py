@@ -50,7 +50,6 @@ from minedetect.runs import (
 
 PREVIEW_PX = 900
 ALL_FIRM = "All change counts as firm: kinds of change are not told apart in this version."
-ROWS_PX = 512
 
 
 def compare(journal: Journal, comparison: Comparison, settings: Settings) -> dict[str, Any]:
@@ -104,7 +103,7 @@ def mean_probability(probability: Raster | None, zones: npt.NDArray[np.int32], p
     if probability is None:
         return [None] * patch_count
     total, pixels = np.zeros(patch_count + 1), np.zeros(patch_count + 1)
-    for band in row_bands(zones.shape, ROWS_PX):
+    for band in row_bands(zones.shape):
         values = read(probability, band)[0]
         known = ~np.isnan(values)
         total += np.bincount(zones[band.rows][known], values[known], patch_count + 1)

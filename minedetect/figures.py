@@ -225,7 +225,7 @@ class ResultPicture:
     years: tuple[str, str]
     rgb: tuple[Rgb, Rgb]
     classes: tuple[Mask, Mask]
-    labels: Mask | None
+    labels: Mask
     change: npt.NDArray[np.int8]
     hectares: tuple[float, float]
     new_ha: float
@@ -242,12 +242,8 @@ def draw_results(path: Path, picture: ResultPicture, grid: GeoBox) -> None:
         ax.imshow(rgb)
         ax.set_title(f"Image {year}")
         _scale_bar(ax, grid, shape)
-    if picture.labels is None:
-        axes[2].imshow(picture.rgb[0])
-        axes[2].set_title("No labels were given")
-    else:
-        axes[2].imshow(_overlay(picture.rgb[0], picture.labels == MINE, YELLOW, 0.6))
-        axes[2].set_title(f"Labels {first}")
+    axes[2].imshow(_overlay(picture.rgb[0], picture.labels == MINE, YELLOW, 0.6))
+    axes[2].set_title(f"Labels {first}")
     for ax, year, classes, area in zip(axes[3:5], picture.years, picture.classes, picture.hectares, strict=True):
         ax.imshow(_flat(classes == MINE, classes == IGNORE, "#4A4E57"))
         ax.set_title(f"Predicted mine {year}: {area:,.1f} ha")

@@ -14,6 +14,8 @@ from minedetect.errors import GridMismatch
 
 WGS84 = Geod(ellps="WGS84")
 SAME_GRID_TOLERANCE_PX = 1e-3
+BAND_ROWS_PX = 512
+"""Rows read, written or measured at a time; a multiple of the blocks on disk."""
 MAX_LAT_DEG, MAX_LON_DEG = 90.001, 540.0
 """Scenes may reach over the antimeridian; none lies elsewhere than on the Earth."""
 
@@ -108,7 +110,7 @@ def cores(shape: tuple[int, int], tile_px: int, stride_px: int) -> list[tuple[Wi
     ]
 
 
-def row_bands(shape: tuple[int, int], rows_px: int) -> Iterator[Window]:
+def row_bands(shape: tuple[int, int], rows_px: int = BAND_ROWS_PX) -> Iterator[Window]:
     """Full-width bands of at most ``rows_px`` rows, from top to bottom."""
     for row in range(0, shape[0], rows_px):
         yield Window(row, 0, min(rows_px, shape[0] - row), shape[1])

@@ -20,7 +20,6 @@ from minedetect.grid import WGS84, Window, on_earth, row_bands, shape_of, to_lon
 
 M2_PER_HA = 10_000.0
 LATTICE_PX = 64
-BAND_ROWS_PX = 512
 BLOCKS_FOR_INTERVAL = 10
 
 
@@ -163,7 +162,7 @@ def zone_hectares(zones: npt.NDArray[Any], grid: GeoBox, zone_count: int) -> npt
         raise GridMismatch(f"Classes of {zones.shape} px cannot lie on a grid of {shape_of(grid)} px.")
     area = PixelArea(grid)
     total_m2 = np.zeros(zone_count)
-    for band in row_bands(shape_of(grid), BAND_ROWS_PX):
+    for band in row_bands(shape_of(grid)):
         block = zones[band.slices]
         inside = (block >= 0) & (block < zone_count)
         if inside.any():

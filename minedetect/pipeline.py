@@ -133,7 +133,8 @@ def do_job(journal: Journal, job: Job, settings: Settings) -> dict[str, Any]:
     if dates.given is None:
         scene, detector, evaluation, notes = _training_steps(journal, job, settings)
     else:
-        scene, detector, evaluation = _applying_step(journal, job, settings, dates), dates.given, None
+        scene = _applying_step(journal, job, settings, dates.before, dates.given)
+        detector, evaluation = dates.given, None
         notes = (*scene.reading.notes, f"Model {job.model} was applied; nothing was trained.")
     predictions, readings = _predict_step(journal, dates, detector, settings, job.years)
     more = (note for reading in readings for note in reading.notes)
@@ -208,11 +209,10 @@ def _training_steps(
     return prepared.scenes[0], training.detector, training.evaluation, prepared.notes
 
 
-def _applying_step(journal: Journal, job: Job, settings: Settings, dates: _Dates) -> Scene:
+def _applying_step(journal: Journal, job: Job, settings: Settings, before: Raster, detector: Detector) -> Scene:
     """Check the labelled date against a model that was trained elsewhere."""
-    names = dates.given.contract.names if dates.given else ()
     with journal.step("prepare"):
-        scene = load_scene(job.labelled, names, settings, job.mine_classes, dates.before)
+        scene = load_scene(job.labelled, detector.contract.names, settings, job.mine_classes, before)
         write_scene(scene, journal.run.root, journal.run)
         require_unblocked(scene)
     return scene

@@ -32,8 +32,6 @@ from minedetect.raster import IGNORE, MINE, Float, Mask, Raster, open_raster, va
 from minedetect.runs import EDGE_PICTURE, MASK, MASK_PICTURE, QUALITY, SPLIT, Progress, Run, require_other_files
 from minedetect.split import Split, make_split, training_area
 
-READ_ROWS_PX = 512
-
 
 @dataclass(frozen=True)
 class SceneFiles:
@@ -118,7 +116,7 @@ def named_scenes(pairs: Sequence[tuple[Path, Path]]) -> list[SceneFiles]:
 def read_whole(raster: Raster, reading: Reading) -> Float:
     """A whole image in its reading's unit: float32 (C, H, W), NaN where unobserved."""
     pixels = np.empty((len(reading.positions), *raster.shape), np.float32)
-    for band in row_bands(raster.shape, READ_ROWS_PX):
+    for band in row_bands(raster.shape):
         pixels[:, band.rows] = reading.read(raster, band)
     return pixels
 

@@ -24,7 +24,7 @@ from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 
 from minedetect.errors import BadInput, GridMismatch
-from minedetect.grid import Window, describe, on_earth, pixel_size_m, row_bands, same_grid, shape_of
+from minedetect.grid import BAND_ROWS_PX, Window, describe, on_earth, pixel_size_m, row_bands, same_grid, shape_of
 
 Float = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint8]
@@ -34,7 +34,6 @@ BACKGROUND, MINE, IGNORE = 0, 1, 255
 
 CHANGE_NODATA = -128
 MAX_BANDS = 64
-COPY_ROWS_PX = 512
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -168,7 +167,7 @@ def read(raster: Raster, window: Window, bands: Sequence[int] | None = None) -> 
 def thinned(raster: Raster, bands: Sequence[int], most_px: int) -> Float:
     """Every n-th row and column of a whole image, so that no side exceeds `most_px`: float32 (C, h, w)."""
     factor = max(1, -(-max(raster.shape) // most_px))
-    rows_px = factor * max(1, COPY_ROWS_PX // factor)
+    rows_px = factor * max(1, BAND_ROWS_PX // factor)
     strips = [read(raster, band, bands)[:, ::factor, ::factor] for band in row_bands(raster.shape, rows_px)]
     return np.concatenate(strips, axis=1)
 
@@ -218,7 +217,7 @@ def read_classes(raster: Raster) -> npt.NDArray[np.int64]:
         BadInput: it cannot be decoded, or holds fractions.
     """
     classes = np.empty(raster.shape, np.int64)
-    for band in row_bands(raster.shape, COPY_ROWS_PX):
+    for band in row_bands(raster.shape):
         pixels = read(raster, band, [0])[0]
         if (np.nan_to_num(pixels) % 1 != 0).any():
             raise BadInput("CLASSES", f"{raster.path.name} holds fractions; a class raster holds whole numbers.")
