@@ -269,4 +269,4 @@ def _draw_change(ax: Axes, picture: ResultPicture) -> None:
         Patch(facecolor="white", edgecolor=GREY, label="unchanged (outline: mine on both dates)"),
         Patch(color="#C4C7CB", label="no data"),
     ]
-    ax.legend(handles=keys, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, fontsize=8)
+    ax.figure.legend(handles=keys, loc="outside lower right", ncols=4, fontsize=9)
