@@ -8,14 +8,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from pydantic import BaseModel
 
-from minedetect.config import ImageSettings, Settings, TileSettings, settings_from
+from minedetect.config import Settings, settings_from
 from minedetect.errors import SettingError
 from minedetect.runs import MODEL, open_run
-
-
-class CheckSettings(ImageSettings, TileSettings):
-    """What `check` uses."""
-
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object; logs go to stderr.")]
 Scenes = Annotated[

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from minedetect.arguments import (
-    CheckSettings,
     Flat,
     Json,
     MineClass,
@@ -20,6 +19,7 @@ from minedetect.arguments import (
     settings_of,
 )
 from minedetect.config import (
+    CheckSettings,
     InferenceSettings,
     Settings,
     TrainingSettings,

@@ -47,6 +47,25 @@ class ImageSettings(SettingsGroup):
     ] = False
 
 
+class LimitSettings(SettingsGroup):
+    """The largest image that is read at all."""
+
+    max_side_px: Annotated[
+        int, Field(ge=64, le=1_000_000, description="Most rows or columns of an image; larger ones are refused.")
+    ] = 30_000
+    max_image_gib: Annotated[
+        float, Field(gt=0, le=4096, description="Most GiB (2^30 bytes) an image may take when unpacked.")
+    ] = 4.0
+
+
+class LabelSettings(SettingsGroup):
+    """How labels are read."""
+
+    layer: Annotated[
+        str, Field(max_length=200, description="Which layer of a GeoPackage with several holds the mines.")
+    ] = ""
+
+
 class TileSettings(SettingsGroup):
     """How training tiles are cut and split."""
 
@@ -61,6 +80,23 @@ class TileSettings(SettingsGroup):
         int,
         Field(ge=0, le=1024, description="Widest gap kept between training and validation where there is room."),
     ] = 256
+    test_share: Annotated[
+        float,
+        Field(
+            ge=0.0,
+            le=0.4,
+            description="Share of the mine area kept apart as a third part that chooses nothing; 0: none.",
+        ),
+    ] = 0.0
+    leave_mine_out: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=100_000,
+            description="Validate on the ground around this one mine (its number in `mask` and `check`); "
+            "0: on a share of the mine area.",
+        ),
+    ] = 0
 
 
 class ModelSettings(SettingsGroup):
@@ -161,6 +197,18 @@ class GateSettings(SettingsGroup):
         float,
         Field(ge=1, le=100, description="Growth between the dates, or its inverse, beyond which a person must look."),
     ] = 3.0
+    review_shift_px: Annotated[
+        float, Field(gt=0, le=100, description="Shift between the dates, in pixels, beyond which a person must look.")
+    ] = 1.0
+    review_drift: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=10,
+            description="Drift of a band on invariant pixels, as a share of its value span, "
+            "beyond which a person must look.",
+        ),
+    ] = 0.15
 
 
 class PairSettings(SettingsGroup):
@@ -174,6 +222,23 @@ class PairSettings(SettingsGroup):
             description="The same for the second date: the dates of one pair often come from different baselines.",
         ),
     ] = 0.0
+    correct_shift: Annotated[
+        bool,
+        Field(description="Move the second date by the measured shift, where that is above 0.3 px and certain."),
+    ] = False
+    match_radiometry: Annotated[
+        bool,
+        Field(
+            description="Match the second date's bands to the first one's on invariant pixels (IR-MAD); "
+            "its effect in hectares is reported."
+        ),
+    ] = False
+    acquired: Annotated[
+        str, Field(pattern=r"^(\d{4}-\d{2}-\d{2})?$", description="Day the first image was taken, as 2016-08-24.")
+    ] = ""
+    acquired_after: Annotated[
+        str, Field(pattern=r"^(\d{4}-\d{2}-\d{2})?$", description="Day the second image was taken.")
+    ] = ""
 
 
 class AboutSettings(SettingsGroup):
@@ -184,9 +249,11 @@ class AboutSettings(SettingsGroup):
     ] = "Open pits, dumps, tailings and ponds inside the labelled outlines."
 
 
-class TrainingSettings(
-    ImageSettings, TileSettings, ModelSettings, OptimizerSettings, DeviceSettings, PredictSettings, SeedSettings
-):
+class SceneSettings(ImageSettings, LimitSettings, LabelSettings, TileSettings, AboutSettings):
+    """What reading and checking a labelled scene uses."""
+
+
+class TrainingSettings(SceneSettings, ModelSettings, OptimizerSettings, DeviceSettings, PredictSettings, SeedSettings):
     """What `train` uses."""
 
     preset: Annotated[
@@ -194,11 +261,15 @@ class TrainingSettings(
     ] = "auto"
 
 
-class InferenceSettings(ImageSettings, DeviceSettings, PredictSettings, ChangeSettings):
+class InferenceSettings(ImageSettings, LimitSettings, LabelSettings, DeviceSettings, PredictSettings, ChangeSettings):
     """What `predict` and `evaluate` use."""
 
 
-class Settings(TrainingSettings, InferenceSettings, PairSettings, GateSettings, AboutSettings):
+class CheckSettings(SceneSettings, PairSettings):
+    """What `check` uses."""
+
+
+class Settings(TrainingSettings, InferenceSettings, PairSettings, GateSettings):
     """What a whole run uses."""
 
 

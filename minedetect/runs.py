@@ -34,6 +34,8 @@ MASK_PICTURE = "mask_visualization.png"
 EDGE_PICTURE = "mask_edge_analysis.png"
 QUALITY = "quality.json"
 SPLIT = "split.json"
+SPLIT_PICTURE = "split.png"
+SPLIT_AREAS = "split.geojson"
 CHANGE_MAP = "change_map.tif"
 CHANGE_KIND = "change_kind.tif"
 CHANGE_POLYGONS = "change.geojson"
@@ -46,7 +48,7 @@ STATUS = "status.json"
 LOG = "log.txt"
 OUTCOME = (
     *(SUMMARY, AREAS, REPORT, RESULTS_PICTURE, EVALUATION, METRICS, HISTORY, SPLIT, CHANGE_MAP, CHANGE_KIND),
-    *(CHANGE_POLYGONS, "prediction_*.tif", "probability_*.tif", "mines_*.geojson"),
+    *(SPLIT_PICTURE, SPLIT_AREAS, CHANGE_POLYGONS, "prediction_*.tif", "probability_*.tif", "mines_*.geojson"),
 )
 """Files that state an outcome; they go before a new attempt starts. The model stays until a new one is whole."""
 
