@@ -6,8 +6,13 @@ loads torch by accident.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from minedetect.environment import guard_gdal
+
+guard_gdal(os.environ)
 
 if TYPE_CHECKING:
     from minedetect.assess import evaluate_model

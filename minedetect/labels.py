@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,6 @@ import numpy.typing as npt
 import rasterio.features
 import shapely
 from odc.geo.geobox import GeoBox
-from pyproj import CRS
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
@@ -22,9 +22,9 @@ from minedetect.errors import BadInput
 from minedetect.grid import require_same_grid, shape_of
 from minedetect.measure import polygon_hectares
 from minedetect.raster import BACKGROUND, IGNORE, MINE, Mask, open_raster, read_classes
-from minedetect.vectors import read_geojson, read_ogr
+from minedetect.vectors import Features, read_geojson, read_packed
 
-MAX_VERTICES = 2_000_000
+MOST_TEXT = 200
 RASTER_SUFFIXES = (".tif", ".tiff", ".gtif")
 STATUSES = {
     "active": ("active", "acttive", "activ", "aktive"),
@@ -74,24 +74,27 @@ class Labels:
         outlines: the mines, empty when the labels are a mask raster.
         notes: sentences on what was dropped or assumed.
         mine_classes: which values of a class raster are mines, when the labels are one.
+        undecided: what somebody must choose before these labels may be used, or "".
     """
 
     path: Path
     outlines: tuple[Outline, ...]
     notes: tuple[str, ...] = ()
     mine_classes: tuple[int, ...] = ()
+    undecided: str = ""
 
     @property
     def is_mask(self) -> bool:
         return self.path.suffix.lower() in RASTER_SUFFIXES
 
 
-def open_labels(path: Path, mine_classes: Sequence[int] = ()) -> Labels:
+def open_labels(path: Path, mine_classes: Sequence[int] = (), layer: str = "") -> Labels:
     """Read polygons (GeoJSON, GeoPackage, zipped shapefile) or the header of a mask GeoTIFF.
 
     Args:
         path: the file; its suffix picks the parser.
         mine_classes: which values of a class raster are mines; () for a 0/1/255 mask.
+        layer: which layer of a GeoPackage to read; "" for the only one.
 
     Raises:
         BadInput: missing, unreadable, of an unknown kind, without CRS, or without any polygon.
@@ -100,51 +103,39 @@ def open_labels(path: Path, mine_classes: Sequence[int] = ()) -> Labels:
     if not path.is_file():
         raise BadInput("NOT_FOUND", f"{path} does not exist. Check the path of the labels.")
     if suffix in RASTER_SUFFIXES:
-        open_raster(path)
-        return Labels(path, (), mine_classes=tuple(mine_classes))
+        return Labels(path, (), open_raster(path).notes, mine_classes=tuple(mine_classes))
     if suffix in (".geojson", ".json"):
-        return _collect(path, *read_geojson(path))
+        return _collect(path, read_geojson(path))
     if suffix in (".gpkg", ".zip"):
-        return _collect(path, *read_ogr(path))
+        return _collect(path, read_packed(path, layer))
     raise BadInput(
         "KIND", f"{path.name} is no label file this program reads. Use .geojson, .gpkg, .zip (shapefile) or .tif."
     )
 
 
-def _collect(path: Path, records: list[dict[str, Any]], shapes: list[BaseGeometry | None], crs: CRS) -> Labels:
-    lonlat = gpd.GeoSeries([_flat(s) for s in shapes], crs=crs).to_crs("EPSG:4326")
+def _collect(path: Path, features: Features) -> Labels:
+    for geometry in features.shapes:
+        if geometry is not None and not np.isfinite(shapely.get_coordinates(geometry)).all():
+            raise BadInput("BAD_COORDS", f"{path.name} has coordinates that are no numbers. Export it again.")
+    lonlat = gpd.GeoSeries(features.shapes, crs=features.crs).to_crs("EPSG:4326")
     outlines: list[Outline] = []
-    dropped = 0
-    vertices = 0
-    for index, (record, geometry) in enumerate(zip(records, lonlat, strict=True), start=1):
-        vertices += 0 if geometry is None else int(shapely.get_num_coordinates(geometry))
-        if vertices > MAX_VERTICES:
-            raise BadInput("TOO_BIG", f"{path.name} has more than {MAX_VERTICES:,} vertices. Simplify the outlines.")
+    for index, (record, geometry) in enumerate(zip(features.records, lonlat, strict=True), start=1):
         if geometry is not None:
             _require_on_earth(path, geometry)
         repaired = _polygons(geometry)
-        if repaired is None:
-            dropped += 1
-            continue
-        moved_ha = 0.0 if geometry.is_valid else abs(polygon_hectares(geometry) - polygon_hectares(repaired))
-        outlines.append(_outline(index, record, repaired, moved_ha))
+        if repaired is not None:
+            moved_ha = 0.0 if geometry.is_valid else abs(polygon_hectares(geometry) - polygon_hectares(repaired))
+            outlines.append(_outline(index, record, repaired, moved_ha))
     if not outlines:
         raise BadInput("NO_POLYGONS", f"{path.name} holds no polygon. Draw or export mine outlines as polygons.")
-    notes = (f"{dropped} of {len(records)} features hold no polygon and were left out.",) if dropped else ()
-    return Labels(path, tuple(outlines), notes)
-
-
-def _flat(geometry: BaseGeometry | None) -> BaseGeometry | None:
-    return None if geometry is None else shapely.force_2d(geometry)
+    dropped = len(features.records) - len(outlines)
+    notes = (f"{dropped} of {len(features.records)} features hold no polygon and were left out.",) if dropped else ()
+    return Labels(path, tuple(outlines), (*features.notes, *notes), undecided=features.undecided)
 
 
 def _polygons(geometry: BaseGeometry | None) -> BaseGeometry | None:
     """The polygonal part of a geometry, made valid; None when there is none."""
-    if (
-        geometry is None
-        or geometry.is_empty
-        or geometry.geom_type not in ("Polygon", "MultiPolygon", "GeometryCollection")
-    ):
+    if geometry is None or geometry.is_empty:
         return None
     repaired = geometry if geometry.is_valid else shapely.make_valid(geometry)
     parts = [p for p in shapely.get_parts(repaired) if isinstance(p, Polygon | MultiPolygon) and p.area > 0]
@@ -152,24 +143,24 @@ def _polygons(geometry: BaseGeometry | None) -> BaseGeometry | None:
 
 
 def _require_on_earth(path: Path, geometry: BaseGeometry) -> None:
-    coordinates = shapely.get_coordinates(geometry)
-    lon, lat = np.abs(coordinates).T
-    if not np.isfinite(coordinates).all() or (lon > 180).any() or (lat > 90).any():
+    lon, lat = np.abs(shapely.get_coordinates(geometry)).T
+    if not ((lon <= 180).all() and (lat <= 90).all()):  # infinity, where a projection has no answer, fails too
         raise BadInput(
-            "COORDINATES",
+            "COORD_RANGE",
             f"{path.name} has coordinates outside the Earth ({geometry.bounds}). If they are metres, name their "
-            "coordinate system in the file; the outlines were read as degrees.",
+            "coordinate system in the file; without one they are read as degrees.",
         )
 
 
 def _outline(index: int, record: dict[str, Any], geometry: BaseGeometry, repair_ha: float) -> Outline:
-    given = _text(record.get("status"))
-    claimed = record.get("area_ha")
+    attributes = {str(key).strip().lower(): value for key, value in reversed(record.items())}
+    given = _text(attributes.get("status"))
+    claimed = attributes.get("area_ha")
     number = isinstance(claimed, int | float) and not isinstance(claimed, bool) and math.isfinite(claimed)
     return Outline(
         index=index,
-        id=_text(record.get("id")),
-        name=_text(record.get("name")),
+        id=_text(attributes.get("id")),
+        name=_text(attributes.get("name")),
         status=normal_status(given),
         status_given=given,
         claimed_ha=float(claimed) if number and claimed is not None else None,
@@ -179,7 +170,13 @@ def _outline(index: int, record: dict[str, Any], geometry: BaseGeometry, repair_
 
 
 def _text(value: Any) -> str:
-    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value).strip()
+    """An attribute as one short printable line; control signs and halves of characters are left out."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():  # tables with gaps store whole numbers as floats
+        value = int(value)
+    printable = (" " if c in "\r\n\t" else c for c in str(value) if c in "\r\n\t" or unicodedata.category(c)[0] != "C")
+    return "".join(printable).strip()[:MOST_TEXT]
 
 
 def normal_status(given: str) -> str:
@@ -210,9 +207,18 @@ def mask_on(labels: Labels, grid: GeoBox, warp: bool = False) -> Mask:
     mask = (outline_zones(labels, grid) > 0).astype(np.uint8) * np.uint8(MINE)
     if not mask.any():
         raise BadInput(
-            "NO_OVERLAP", f"No outline of {labels.path.name} lies on the image. Check that both show one place."
+            "NO_OVERLAP",
+            f"No outline of {labels.path.name} lies on the image. Check that both show one place."
+            + (" Its coordinates look swapped: longitude comes first." if _swapped(labels, grid) else ""),
         )
     return mask
+
+
+def _swapped(labels: Labels, grid: GeoBox) -> bool:
+    """Whether outlines would lie on the image if latitude and longitude changed places."""
+    footprint = grid.extent.to_crs("EPSG:4326", resolution="auto").geom
+    turned = shapely.transform(shapely.union_all([o.geometry for o in labels.outlines]), lambda xy: xy[:, ::-1])
+    return bool(turned.intersects(footprint))
 
 
 def _mask_from_raster(labels: Labels, grid: GeoBox, warp: bool) -> Mask:

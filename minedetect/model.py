@@ -206,6 +206,7 @@ def load(path: Path) -> Detector:
     if path.stat().st_size == 0:
         raise BadInput("EMPTY", f"{path} is empty. Copy it again.")
     try:
+        _require_stored(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         about, weights = json.loads(content["about"]), content["weights"]
         detector = _build(about, weights)
@@ -227,6 +228,13 @@ def load(path: Path) -> Detector:
     if about["weights_sha256"] != _digest(weights):
         raise ModelError(f"{path} is damaged: its weights do not match their checksum. Copy it again or train anew.")
     return detector
+
+
+def _require_stored(path: Path) -> None:
+    """Our own files are zip archives whose members are not packed: nothing in them can unpack to more than it is."""
+    with zipfile.ZipFile(path) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise ValueError("packed members")
 
 
 def _build(about: dict[str, Any], weights: dict[str, Tensor]) -> Detector:

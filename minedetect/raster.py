@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-# Sidecar files can be traps of another format; GDAL reads these when it loads (see docs/decisions).
-os.environ.setdefault("GDAL_DISABLE_READDIR_ON_OPEN", "EMPTY_DIR")
-os.environ.setdefault("GDAL_PAM_ENABLED", "NO")
-os.environ.setdefault("GDAL_CACHEMAX", "128")
-os.environ.setdefault("GDAL_VRT_ENABLE_PYTHON", "NO")
-
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 
 from minedetect.errors import BadInput, GridMismatch
-from minedetect.grid import BAND_ROWS_PX, Window, describe, on_earth, pixel_size_m, row_bands, same_grid, shape_of
+from minedetect.grid import BAND_ROWS_PX, Window, describe, pixel_size_m, row_bands, same_grid, shape_of
+from minedetect.tiff import Limits, check_header, opened, require_all_written, sidecar_notes
 
 Float = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint8]
@@ -33,8 +26,9 @@ BACKGROUND, MINE, IGNORE = 0, 1, 255
 """Values of every class raster: 255 is unknown or unobserved and counts for nothing."""
 
 CHANGE_NODATA = -128
-MAX_BANDS = 64
-TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+MOST_PHYSICAL = 1e30
+"""No measurement is larger; untagged fill such as -3.4e38 is."""
+CHUNK_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -50,6 +44,8 @@ class Raster:
         data_bands: file indexes (from 1) of the data bands, an alpha band left out.
         warp_to: a grid to warp onto while reading, or None to read as stored.
         nearest: warp by nearest neighbour, as classes need, not bilinearly.
+        flipped: stored with its south on top; rows are turned round while reading.
+        notes: sentences on what was ignored or turned round.
     """
 
     path: Path
@@ -60,6 +56,8 @@ class Raster:
     data_bands: tuple[int, ...]
     warp_to: GeoBox | None = None
     nearest: bool = False
+    flipped: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -71,74 +69,71 @@ class Raster:
             return self
         return replace(self, grid=grid, warp_to=grid, nearest=nearest)
 
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """A rasterio dataset of a GeoTIFF, every failure turned into a sentence."""
-    try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-    except OSError as error:
-        raise BadInput("NOT_FOUND", f"{path} cannot be read: {error.strerror}. Check the path.") from error
-    if not magic:
-        raise BadInput("EMPTY", f"{path} is empty. Copy or export it again.")
-    if magic not in TIFF_MAGIC:
-        raise BadInput("NOT_TIFF", f"{path} is not a TIFF file, whatever its name says. Export it as GeoTIFF.")
-    try:
-        with rasterio.open(path, driver="GTiff") as dataset:
-            yield dataset
-    except RasterioError as error:
-        raise BadInput("CORRUPT", f"{path} is damaged or cut short ({error}). Copy or export it again.") from error
+    def moved(self, rows_px: float, cols_px: float) -> Raster:
+        """The same image with what lies at (row + rows_px, col + cols_px) moved to (row, col), bilinearly."""
+        return replace(self, warp_to=self.grid.translate_pix(cols_px, rows_px))
 
 
-def open_raster(path: Path) -> Raster:
+def open_raster(path: Path, limits: Limits | None = None) -> Raster:
     """Read and check the header of a GeoTIFF.
 
+    Args:
+        path: the file.
+        limits: the largest image to accept; None for the defaults.
+
     Raises:
-        BadInput: no TIFF, damaged, no CRS, no or a turned transform, too many bands, a palette.
+        BadInput: no TIFF, damaged, too large, a palette, no CRS, no or a turned transform.
     """
-    with _opened(path) as dataset:
-        _check_header(path, dataset)
-        for index, meaning in zip(dataset.indexes, dataset.colorinterp, strict=True):
-            if meaning == ColorInterp.alpha and dataset.descriptions[index - 1]:
-                raise BadInput(
-                    "ALPHA",
-                    f"{path} flags band {index}, {dataset.descriptions[index - 1]}, as transparency. "
-                    f"If it holds measurements, clear the flag: gdal_edit.py -colorinterp_{index} undefined.",
-                )
+    with opened(path) as dataset:
+        check_header(path, dataset, limits or Limits())
         data_bands = tuple(
             i for i, c in zip(dataset.indexes, dataset.colorinterp, strict=True) if c != ColorInterp.alpha
         )
+        transform, flipped = dataset.transform, dataset.transform.e > 0
+        notes = sidecar_notes(path)
+        if flipped:
+            transform = transform @ Affine.translation(0, dataset.height) @ Affine.scale(1, -1)
+            notes = (*notes, f"{path.name} is stored with its south on top; it was flipped to north-up.")
         return Raster(
             path=path,
-            grid=GeoBox(dataset.shape, dataset.transform, dataset.crs),
+            grid=GeoBox(dataset.shape, transform, dataset.crs),
             bands=tuple(dataset.descriptions[i - 1] or "" for i in data_bands),
             dtype=str(dataset.dtypes[0]),
             nodata=dataset.nodata,
             data_bands=data_bands,
+            flipped=flipped,
+            notes=notes,
         )
 
 
-def _check_header(path: Path, dataset: Any) -> None:
-    transform = dataset.transform
-    if dataset.count > MAX_BANDS:
-        raise BadInput("BAND_COUNT", f"{path} has {dataset.count} bands; at most {MAX_BANDS} are read.")
-    if any(c == ColorInterp.palette for c in dataset.colorinterp):
-        raise BadInput("PALETTE", f"{path} is a palette picture, not measurements. Export the bands themselves.")
-    if "complex" in dataset.dtypes[0]:
-        raise BadInput("DTYPE", f"{path} holds {dataset.dtypes[0]} samples; export integers or floats.")
-    if not all(np.isfinite(v) for v in transform) or transform.a == 0 or transform.e == 0 or transform.is_identity:
-        raise BadInput("NO_TRANSFORM", f"{path} does not say where its pixels lie. Georeference it first.")
-    if dataset.crs is None or not (dataset.crs.is_geographic or dataset.crs.is_projected):
-        raise BadInput("NO_CRS", f"{path} has no usable coordinate reference system. Assign one, then try again.")
-    if not on_earth(GeoBox(dataset.shape, transform, dataset.crs)):
+def read_through(raster: Raster) -> None:
+    """Decode every block once: a file cut short or damaged shows only then.
+
+    Raises:
+        BadInput: a block is missing or cannot be decoded, or no pixel is valid in every band.
+    """
+    any_valid = False
+    with opened(raster.path) as dataset:
+        require_all_written(raster.path, dataset)
+        for window in _chunks(dataset):
+            any_valid = bool(valid(_read_valid(dataset, list(raster.data_bands), window)).any()) or any_valid
+    if not any_valid:
         raise BadInput(
-            "OFF_EARTH",
-            f"{path} lies outside the Earth by its coordinate system {dataset.crs.to_string()}. "
-            "Does it say degrees and mean metres? Assign the right one, then try again.",
+            "NO_VALID_PIXELS",
+            f"{raster.path} holds no pixel that is valid in every band. Check its nodata value ({raster.nodata}), "
+            "or export it again.",
         )
-    if transform.b or transform.d or transform.e > 0 or transform.a < 0:
-        raise BadInput("ROTATED", f"{path} is not north-up. Warp it first, for example with gdalwarp.")
+
+
+def _chunks(dataset: Any) -> Iterator[Window]:
+    """Windows of whole blocks that cover a dataset, each of about `CHUNK_BYTES` as float32."""
+    block_rows, block_cols = dataset.block_shapes[0]
+    most_px = CHUNK_BYTES // (4 * dataset.count)
+    cols = max(1, min(-(-dataset.width // block_cols), most_px // (block_rows * block_cols))) * block_cols
+    rows = max(1, most_px // (block_rows * min(cols, dataset.width))) * block_rows
+    for row in range(0, dataset.height, rows):
+        for col in range(0, dataset.width, cols):
+            yield Window(row, col, min(rows, dataset.height - row), min(cols, dataset.width - col))
 
 
 def read(raster: Raster, window: Window, bands: Sequence[int] | None = None) -> Float:
@@ -157,7 +152,10 @@ def read(raster: Raster, window: Window, bands: Sequence[int] | None = None) -> 
     """
     positions = range(len(raster.data_bands)) if bands is None else bands
     indexes = [raster.data_bands[p] for p in positions]
-    with _opened(raster.path) as dataset:
+    with opened(raster.path) as dataset:
+        if raster.warp_to is None and raster.flipped:
+            mirrored = Window(raster.shape[0] - window.row_end, window.col, window.height, window.width)
+            return _read_valid(dataset, indexes, mirrored)[:, ::-1]
         if raster.warp_to is None:
             return _read_valid(dataset, indexes, window)
         with _warped(dataset, raster.warp_to, raster.nearest) as warped:
@@ -203,7 +201,7 @@ def _read_valid(dataset: Any, indexes: list[int], window: Window) -> Float:
     pixels: Float = dataset.read(indexes, window=where, out_dtype="float32")
     if _has_mask(dataset):
         pixels[dataset.read_masks(indexes, window=where) == 0] = np.nan
-    pixels[~np.isfinite(pixels)] = np.nan
+    pixels[~(np.abs(pixels) < MOST_PHYSICAL)] = np.nan  # NaN and infinity too
     return pixels
 
 
