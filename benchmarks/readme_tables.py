@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from minedetect.config import preset_table, settings_table
+from minedetect.presets import preset_table, settings_table
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -17,19 +17,22 @@ guard_gdal(os.environ)
 if TYPE_CHECKING:
     from minedetect.assess import evaluate_model
     from minedetect.change import difference
-    from minedetect.config import Settings, settings_from
+    from minedetect.config import Settings
     from minedetect.errors import MinedetectError
     from minedetect.learn import train_run
     from minedetect.measure import hectares
     from minedetect.model import Detector, load
     from minedetect.pipeline import Job, predict_image, run_job
+    from minedetect.presets import settings_from
     from minedetect.runs import Run, open_run
+    from minedetect.scenes import SceneFiles
 
 _HOMES = {
     "Detector": "model",
     "Job": "pipeline",
     "MinedetectError": "errors",
     "Run": "runs",
+    "SceneFiles": "scenes",
     "Settings": "config",
     "difference": "change",
     "evaluate_model": "assess",
@@ -38,7 +41,7 @@ _HOMES = {
     "open_run": "runs",
     "predict_image": "pipeline",
     "run_job": "pipeline",
-    "settings_from": "config",
+    "settings_from": "presets",
     "train_run": "learn",
 }
 
@@ -47,6 +50,7 @@ __all__ = [
     "Job",
     "MinedetectError",
     "Run",
+    "SceneFiles",
     "Settings",
     "difference",
     "evaluate_model",

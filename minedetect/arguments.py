@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from pydantic import BaseModel
 
-from minedetect.config import Settings, settings_from
+from minedetect.config import Settings
 from minedetect.errors import SettingError
+from minedetect.presets import settings_from
 from minedetect.runs import MODEL, open_run
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object; logs go to stderr.")]
@@ -30,10 +31,15 @@ Years = Annotated[tuple[str, str], Parameter(name="--years", negative="", help="
 Flat = Parameter(name="*")
 
 
-def settings_of(given: BaseModel | None) -> Settings:
-    """The user's flags over the preset over the defaults."""
+def settings_of(given: BaseModel | None, computes: bool = True) -> Settings:
+    """The user's flags over the preset over the defaults.
+
+    Args:
+        given: the flags.
+        computes: whether a network will run; if not, torch is not even loaded to look for a GPU.
+    """
     values = {} if given is None else given.model_dump(include=given.model_fields_set)
-    return settings_from(values, gpu=_gpu_wanted(values))
+    return settings_from(values, gpu=computes and _gpu_wanted(values))
 
 
 def _gpu_wanted(values: dict[str, Any]) -> bool:
@@ -42,17 +48,19 @@ def _gpu_wanted(values: dict[str, Any]) -> bool:
     return values.get("device", "auto") != "cpu" and gpu_present()
 
 
-def scene_files(scenes: list[tuple[Path, Path]] | None, table: Path | None) -> list[Any]:
+def scene_files(
+    scenes: list[tuple[Path, Path]] | None, table: Path | None, mine_classes: list[int] | None
+) -> list[Any]:
     """The labelled scenes, from repeated flags or from a CSV.
 
     Raises:
         SettingError: neither or both were given.
     """
-    from minedetect.prepare import named_scenes, read_scenes_csv
+    from minedetect.scenes import named_scenes, read_scenes_csv
 
     if bool(scenes) == bool(table):
         raise SettingError("Give scenes either as --scene IMAGE LABELS (repeated) or as --scenes scenes.csv.")
-    return read_scenes_csv(table) if table else named_scenes(scenes or [])
+    return named_scenes(read_scenes_csv(table) if table else scenes or [], mine_classes or ())
 
 
 def model_path(given: Path) -> Path:

@@ -10,16 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from minedetect import calibrate
+from minedetect.bands import sample_pixels
 from minedetect.calibrate import Calibration
 from minedetect.config import InferenceSettings, Settings
 from minedetect.grid import Window, crop, whole
+from minedetect.intake import open_image
 from minedetect.measure import Counts, IndexBaseline, best_single_index, block_interval, count, zone_hectares
 from minedetect.model import Detector, pick_device
 from minedetect.plausible import Ratio
 from minedetect.predict import raw_probability
-from minedetect.prepare import Prepared, Scene, SceneFiles, load_scene, observed_mask, require_unblocked
-from minedetect.raster import MINE, Float, Mask, open_raster
+from minedetect.prepare import Prepared
+from minedetect.raster import MINE, Float, Mask
 from minedetect.runs import Progress, sha256_of
+from minedetect.scenes import Scene, SceneFiles, admit_scenes, load_scene, require_unblocked
+from minedetect.tiff import Limits
 
 MOST_BASELINE_PX = 2_000_000
 
@@ -31,28 +35,40 @@ class Block:
     Args:
         raw: float32 (H, W), network probability before calibration, NaN where unobserved.
         labels: uint8 (H, W), 0, 1, or IGNORE.
-        pixels: float32 (C, H, W), for the baselines.
+        sample: float32 (C, N), some known pixels, for the baselines.
+        sample_mine: bool (N,), which of them are labelled mine.
         scene: which it belongs to.
         window: where it lies in its scene.
     """
 
     raw: Float
     labels: Mask
-    pixels: Float
+    sample: Float
+    sample_mine: npt.NDArray[np.bool_]
     scene: Scene
     window: Window
 
 
 def block_of(scene: Scene, window: Window, detector: Detector, settings: InferenceSettings) -> Block:
     """Run the network over one block as if there were nothing around it."""
-    pixels = scene.pixels[:, window.rows, window.cols]
-    scaled = detector.contract.scale(pixels)
     shape = (window.height, window.width)
     raw = np.full(shape, np.nan, np.float32)
-    device = pick_device(settings)
-    for part, found in raw_probability(lambda w: scaled[:, w.rows, w.cols], shape, detector, device, settings):
+
+    def read(part: Window) -> Float:
+        return scene.read(part.shifted(window.row, window.col))
+
+    def scaled(part: Window) -> Float:
+        return detector.contract.scale(read(part))
+
+    for part, found in raw_probability(scaled, shape, detector, pick_device(settings), settings):
         raw[part.slices] = found
-    return Block(raw, observed_mask(scene)[window.slices], pixels, scene, window)
+    labels = scene.known[window.slices]
+
+    def with_labels(part: Window) -> Float:
+        return np.concatenate([read(part), labels[part.slices][None].astype(np.float32)])
+
+    sample = sample_pixels(with_labels, labels <= MINE, seed=0, most=MOST_BASELINE_PX)
+    return Block(raw, labels, sample[:-1], sample[-1] == MINE, scene, window)
 
 
 def validation_blocks(prepared: Prepared, detector: Detector, settings: InferenceSettings) -> list[Block]:
@@ -61,6 +77,15 @@ def validation_blocks(prepared: Prepared, detector: Detector, settings: Inferenc
         block_of(scene, window, detector, settings)
         for scene, part in zip(prepared.scenes, prepared.split.scenes, strict=True)
         for window in part.validation
+    ]
+
+
+def test_blocks(prepared: Prepared, detector: Detector, settings: InferenceSettings) -> list[Block]:
+    """All blocks that chose nothing, with their network probabilities; none where no test part was kept."""
+    return [
+        block_of(scene, window, detector, settings)
+        for scene, part in zip(prepared.scenes, prepared.split.scenes, strict=True)
+        for window in part.test
     ]
 
 
@@ -95,7 +120,7 @@ def assess(blocks: Iterable[Block], calibration: Calibration, threshold: float, 
     """
     counts: list[Counts] = []
     predicted_ha = labelled_ha = 0.0
-    probability, mine, sampled = [], [], []
+    probability, mine, samples = [], [], []
     for block in blocks:
         calibrated = calibration.probability(block.raw)
         predicted = calibrated >= np.float32(threshold)
@@ -105,10 +130,10 @@ def assess(blocks: Iterable[Block], calibration: Calibration, threshold: float, 
         predicted_ha, labelled_ha = predicted_ha + area[0], labelled_ha + area[1]
         probability.append(calibrated[known])
         mine.append(block.labels[known] == MINE)
-        sampled.append(block.pixels[:, known])
+        samples.append((block.sample, block.sample_mine))
     pooled = sum(counts, Counts())
     p, m = np.concatenate(probability), np.concatenate(mine)
-    baseline = _baseline(np.concatenate(sampled, axis=1), m, names)
+    baseline = _baseline(samples, names)
     interval = block_interval(counts, seed=0)
     content = {
         "iou": _rounded(pooled.iou),
@@ -137,7 +162,9 @@ def _hectares(block: Block, chosen: Sequence[npt.NDArray[np.bool_]]) -> list[flo
     return [float(zone_hectares(c.astype(np.uint8), grid, 2)[1]) for c in chosen]
 
 
-def _baseline(pixels: Float, mine: npt.NDArray[np.bool_], names: Sequence[str]) -> IndexBaseline:
+def _baseline(samples: Sequence[tuple[Float, npt.NDArray[np.bool_]]], names: Sequence[str]) -> IndexBaseline:
+    pixels = np.concatenate([p for p, m in samples if m.size], axis=1)
+    mine = np.concatenate([m for _, m in samples if m.size])
     step = max(1, -(-mine.size // MOST_BASELINE_PX))
     return best_single_index(pixels[:, ::step], mine[::step], names)
 
@@ -147,7 +174,7 @@ def _rounded(value: float) -> float | None:
 
 
 def evaluate_model(
-    detector: Detector, files: Sequence[SceneFiles], settings: Settings, mine_classes: Sequence[int], progress: Progress
+    detector: Detector, files: Sequence[SceneFiles], settings: Settings, progress: Progress
 ) -> dict[str, Any]:
     """Score a model on labelled scenes, pooled over all their known pixels.
 
@@ -155,11 +182,12 @@ def evaluate_model(
         What `evaluate --json` prints.
     """
     names = detector.contract.names
+    admit_scenes(files, settings)
     blocks = []
     for number, one in enumerate(files, start=1):
-        raster, _ = detector.contract.at_pixel_size(open_raster(one.image), settings.resample)
+        raster, _ = detector.contract.at_pixel_size(open_image(one.image, Limits.of(settings)), settings.resample)
         detector.contract.reading(raster, settings.bands, settings.reflectance_offset)
-        scene = load_scene(one, names, settings, mine_classes, raster)
+        scene = load_scene(one, settings, names, raster)
         require_unblocked(scene)
         blocks.append(block_of(scene, whole(scene.raster.shape), detector, settings))
         progress(number, len(files))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from minedetect.band_names import canonical, name_bands, stand_ins
 from minedetect.errors import BandMismatch
-from minedetect.grid import Window, pixel_size_m
+from minedetect.grid import Window, pixel_size_m, row_bands
 from minedetect.raster import Float, Raster, read, thinned
 
 Unit = Literal["reflectance", "uint8"]
@@ -27,69 +27,6 @@ DRIFT_MARGIN = 0.25
 """Share of the scaling's span beyond its limits that random gains in training still cover."""
 
 
-def canonical(name: str) -> str:
-    """One spelling of a band name: "B02", "b2" and "Band 2" are "B2"; "B8A" stays itself."""
-    text = name.strip().upper().replace("BAND", "B").replace(" ", "").replace("_", "")
-    numbered = re.fullmatch(r"B?0*(\d+)(A?)", text)
-    return f"B{numbered[1]}{numbered[2]}" if numbered else text
-
-
-def name_bands(raster: Raster, given: str) -> tuple[str, ...]:
-    """Names of a raster's bands, in the file's order: what the file says, else what the user gave.
-
-    Names given for a file that has these among its own are a choice of bands, not new names.
-
-    Args:
-        raster: the image's header.
-        given: comma-separated names, or "".
-
-    Raises:
-        BandMismatch: no names at all, a wrong count, or a name twice.
-    """
-    count = len(raster.bands)
-    own, told = tuple(canonical(b) for b in raster.bands), _split_names(given)
-    if all(own) and told and set(told) & set(own) and not set(told) <= set(own):
-        raise BandMismatch(
-            f"{raster.path.name} names its own bands {', '.join(own)}; {', '.join(sorted(set(told) - set(own)))} "
-            "of --bands is not among them. Leave --bands out, or choose from these."
-        )
-    names = own if all(own) and (not told or set(told) <= set(own)) else told
-    if not names:
-        raise BandMismatch(
-            f"{raster.path.name} has {count} bands, not all of them named. "
-            f"Say which they are, in order: --bands {_proposal(count)}"
-        )
-    if len(names) != count:
-        raise BandMismatch(
-            f"{raster.path.name} has {count} bands, but {len(names)} names were given: {', '.join(names)}. "
-            "Give one name for each band, in order."
-        )
-    if len(set(names)) != count or not all(names):
-        raise BandMismatch(
-            f"{raster.path.name}: a band name is empty or used twice in {','.join(names)}. Name each band once."
-        )
-    return names
-
-
-def training_bands(raster: Raster, given: str) -> tuple[str, ...]:
-    """Bands to learn from: those the user gave, else all of the image's, in its order.
-
-    Raises:
-        BandMismatch: as `name_bands`.
-    """
-    names = name_bands(raster, given)
-    return _split_names(given) or names
-
-
-def _split_names(given: str) -> tuple[str, ...]:
-    return tuple(canonical(n) for n in given.split(",")) if given.strip() else ()
-
-
-def _proposal(count: int) -> str:
-    known = {3: "B2,B3,B4", 4: "B2,B3,B4,B8", 5: "B2,B3,B4,B8,B11", 12: "B1,B2,B3,B4,B5,B6,B7,B8,B8A,B9,B11,B12"}
-    return known.get(count, ",".join(f"NAME{i}" for i in range(1, count + 1)))
-
-
 @dataclass(frozen=True)
 class Reading:
     """How an image's samples become the model's input: which bands, in which unit.
@@ -100,6 +37,7 @@ class Reading:
         scale: divisor of the stored value.
         offset: subtracted from the stored value first.
         notes: sentences that say what was assumed or changed.
+        matching: gain and bias of each band that bring it to another date's brightness; () for none.
     """
 
     positions: tuple[int, ...]
@@ -107,11 +45,35 @@ class Reading:
     scale: float
     offset: float
     notes: tuple[str, ...] = ()
+    matching: tuple[tuple[float, float], ...] = ()
 
     def read(self, raster: Raster, window: Window) -> Float:
         """Pixels of one window: float32 (C, H, W) in `unit`, NaN where unobserved."""
-        stored = read(raster, window, self.positions)
-        return np.asarray((stored - np.float32(self.offset)) / np.float32(self.scale))
+        return self.converted(read(raster, window, self.positions))
+
+    def sample(self, raster: Raster, most_px: int, bands: Sequence[int] | None = None) -> Float:
+        """Every n-th row and column, no side above `most_px`: float32 (C, h, w) in `unit`, as `read`.
+
+        Args:
+            raster: the image.
+            most_px: longest side of what is returned.
+            bands: which of the bands that are read; None for all.
+        """
+        chosen = self if bands is None else self.only(bands)
+        return chosen.converted(thinned(raster, chosen.positions, most_px))
+
+    def only(self, bands: Sequence[int]) -> Reading:
+        """The same for some of its bands, given by their place in what it reads."""
+        matching = tuple(self.matching[b] for b in bands) if self.matching else ()
+        return replace(self, positions=tuple(self.positions[b] for b in bands), matching=matching)
+
+    def converted(self, stored: Float) -> Float:
+        """Stored values (C, H, W) of the bands that are read, in `unit`."""
+        values: Float = (stored - np.float32(self.offset)) / np.float32(self.scale)
+        if self.matching:
+            gain, bias = np.asarray(self.matching, np.float32).T
+            values = values * gain[:, None, None] + bias[:, None, None]
+        return values
 
 
 def reading_of(raster: Raster, names: Sequence[str], wanted: Sequence[str], offset: float = 0.0) -> Reading:
@@ -130,12 +92,16 @@ def reading_of(raster: Raster, names: Sequence[str], wanted: Sequence[str], offs
             f"and {', '.join(wanted)} are needed. Use an image with these bands."
         )
     positions = tuple(names.index(n) for n in wanted)
-    notes = []
+    notes = list(raster.notes)
     own = tuple(canonical(b) for b in raster.bands)
-    if all(own) and own != tuple(names):
+    if all(own) and own != tuple(names) and tuple(names) != stand_ins(len(own)):
         notes.append(f"Bands named {', '.join(own)} in {raster.path.name} were read as {', '.join(names)}, as asked.")
     if positions != tuple(range(len(names))):
         notes.append(f"Bands {', '.join(wanted)} were picked by name from {', '.join(names)} of {raster.path.name}.")
+    if raster.dtype == "uint8" and offset:
+        raise BandMismatch(
+            f"{raster.path.name} holds 8-bit values; --reflectance-offset is for reflectance times 10000."
+        )
     if raster.dtype == "uint8":
         return Reading(positions, "uint8", 255.0, 0.0, (*notes, f"{raster.path.name}: 8-bit values, divided by 255."))
     values = thinned(raster, positions, SAMPLE_SIDE_PX)
@@ -269,28 +235,36 @@ def value_limits(samples: Sequence[Float]) -> tuple[tuple[float, ...], tuple[flo
     return tuple(low.astype(float)), tuple(high.astype(float))
 
 
-def training_sample(pixels: Float, use: npt.NDArray[np.bool_], seed: int) -> Float:
-    """Valid pixels of one scene inside the training area, thinned to at most a million.
+def sample_pixels(
+    read_band: Callable[[Window], Float], use: npt.NDArray[np.bool_], seed: int, most: int = SAMPLES_PER_SCENE
+) -> Float:
+    """Valid pixels of one scene inside some area, thinned at random to about `most`.
 
     Args:
-        pixels: float32 (C, H, W), NaN where unobserved.
-        use: bool (H, W), the training area.
+        read_band: gives float32 (C, h, W) of a full-width band of rows, NaN where unobserved.
+        use: bool (H, W), the area.
         seed: of the thinning.
+        most: how many pixels are enough.
 
     Returns:
-        float32 (C, N).
+        float32 (C, N), without NaN.
     """
-    rows, cols = np.nonzero(use & ~np.isnan(pixels).any(axis=0))
-    if len(rows) > SAMPLES_PER_SCENE:
-        kept = np.random.default_rng(seed).choice(len(rows), SAMPLES_PER_SCENE, replace=False)
-        rows, cols = rows[kept], cols[kept]
-    return pixels[:, rows, cols]
+    rng, share = np.random.default_rng(seed), most / max(int(use.sum()), 1)
+    found = []
+    for band in row_bands((use.shape[0], use.shape[1])):
+        kept = use[band.rows]
+        if share < 1:
+            kept = kept & (rng.random(kept.shape, np.float32) < share)
+        if kept.any():
+            pixels = read_band(band)[:, kept]
+            found.append(pixels[:, ~np.isnan(pixels).any(axis=0)])
+    return np.concatenate(found, axis=1) if found else np.zeros((0, 0), np.float32)
 
 
 def value_drift(contract: BandContract, reading: Reading, raster: Raster) -> dict[str, float]:
     """Share of an image's values that training never saw, its random gains included, per band."""
-    pixels = thinned(raster, reading.positions, SAMPLE_SIDE_PX).reshape(len(contract.names), -1)
-    seen = (pixels[:, ~np.isnan(pixels).any(axis=0)] - reading.offset) / reading.scale
+    pixels = reading.sample(raster, SAMPLE_SIDE_PX).reshape(len(contract.names), -1)
+    seen = pixels[:, ~np.isnan(pixels).any(axis=0)]
     low, high = np.asarray(contract.low)[:, None], np.asarray(contract.high)[:, None]
     margin = DRIFT_MARGIN * (high - low)
     far = (seen < low - margin) | (seen > high + margin)

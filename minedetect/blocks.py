@@ -1,24 +1,19 @@
-"""One scene split in blocks: a rectangle for validation, training tiles all around it, a gap between."""
+"""One scene split in blocks: a rectangle for validation, perhaps one for test, training tiles all around, gaps."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import scipy.ndimage
 
+from minedetect.candidates import Pool, Wanted
 from minedetect.config import TileSettings
 from minedetect.errors import SplitError
 from minedetect.grid import Window, plan_windows
-from minedetect.raster import MINE, Mask
-
-MOST_EDGES = 32
-"""Candidate block edges per axis; keeps the search under a quarter of a million rectangles."""
-MOST_PATCHES = 100
-"""Patches whose cutting is judged, the largest first; a ragged mask has thousands."""
-LOST_MINE_LIMIT, LOST_AREA_LIMIT = 0.05, 0.05
-"""A gap is as wide as it can be without costing more than these shares of the scene."""
+from minedetect.raster import Mask
+from minedetect.rectangles import Ground, boxes_of, candidates, common, free_of, grown, held, window_of
 
 
 @dataclass(frozen=True)
@@ -28,10 +23,12 @@ class SceneSplit:
     Args:
         training: training tiles; they overlap one another.
         validation: validation blocks; disjoint rectangles.
+        test: blocks that choose nothing; disjoint rectangles.
     """
 
     training: tuple[Window, ...]
     validation: tuple[Window, ...]
+    test: tuple[Window, ...] = ()
 
 
 def stride_px(settings: TileSettings) -> int:
@@ -39,127 +36,146 @@ def stride_px(settings: TileSettings) -> int:
     return max(1, round(settings.tile_px * (1 - settings.tile_overlap)))
 
 
-def split_blocks(mask: Mask, settings: TileSettings) -> tuple[SceneSplit, int]:
-    """One rectangle for validation, tiles all around it, and the widest gap the scene has room for."""
-    too_small = SplitError(
-        f"This scene of {mask.shape[0]} x {mask.shape[1]} px is too small to hold training tiles of "
-        f"{settings.tile_px} px and a validation block, both with mines. "
-        "Choose a smaller --tile-px, or train on several scenes."
+def teaching_tiles(tiles: Sequence[Window], known: npt.NDArray[np.integer]) -> tuple[Window, ...]:
+    """The tiles with a known pixel, in order; `known` holds running sums of the known pixels."""
+    counts = held(known, boxes_of(tiles)) if tiles else ()
+    return tuple(sorted(t for t, count in zip(tiles, counts, strict=True) if count))
+
+
+def split_blocks(
+    mask: Mask, settings: TileSettings, left_out: npt.NDArray[np.bool_] | None = None
+) -> tuple[SceneSplit, int]:
+    """Blocks for validation and test, tiles all around them, and the widest gap the scene has room for.
+
+    Args:
+        mask: uint8 (H, W), 0, 1 or 255.
+        settings: tile size, overlap, shares, widest gap.
+        left_out: bool (H, W), the mine that validation is to hold; None to hold a share of the mine area.
+
+    Returns:
+        The split, and the gap in pixels kept between all its parts.
+
+    Raises:
+        SplitError: the scene leaves no way to do so.
+    """
+    ground = Ground.of(mask)
+    if min(mask.shape) >= settings.tile_px:
+        for through_mines in (False, True):
+            search = _Search.of(ground, settings, through_mines)
+            for gap, blocks in search.by_share() if left_out is None else search.around(left_out):
+                if blocks is not None and (gap == 0 or blocks.cheap):
+                    tiles = _tiles_around(ground.shape, blocks.windows, gap, settings)
+                    parts = (blocks.validation,), (blocks.test,) if blocks.test else ()
+                    return SceneSplit(teaching_tiles(tiles, ground.known), *parts), gap
+    raise SplitError(_no_room(ground, settings, left_out is not None))
+
+
+def _no_room(ground: Ground, settings: TileSettings, around_mine: bool) -> str:
+    parts = "a validation block and a test block" if settings.test_share else "a validation block"
+    block = f"{parts} around mine number {settings.leave_mine_out}" if around_mine else parts
+    without = " --test-share 0," if settings.test_share else ""
+    other = " another --leave-mine-out," if around_mine else ""
+    return (
+        f"This scene of {ground.shape[0]} x {ground.shape[1]} px, with its mines where they lie, has no room for "
+        f"training tiles of {settings.tile_px} px beside {block}, each with mines and with ground that is none. "
+        f"Choose a smaller --tile-px,{without}{other} or train on several scenes."
     )
-    if min(mask.shape) < settings.tile_px:
-        raise too_small
-    gap = settings.max_gap_px
-    while True:
-        found = _best_block(mask, settings, gap)
-        if found is not None and (gap == 0 or found[1]):
-            block = found[0]
-            tiles = _tiles_around(mask.shape, block, gap, settings)
-            return SceneSplit(tuple(tiles), (block,)), gap
-        if gap == 0:
-            raise too_small
+
+
+def _gaps(widest_px: int) -> Iterator[int]:
+    gap = widest_px
+    while gap:
+        yield gap
         gap = 0 if gap < 32 else gap // 2
+    yield 0
 
 
-def _tiles_around(shape: tuple[int, ...], block: Window, gap_px: int, settings: TileSettings) -> list[Window]:
-    """Tiles of the four slabs above, below, left and right of a block, flush with the gap."""
-    H, W = shape[0], shape[1]
-    slabs = (
-        Window(0, 0, block.row - gap_px, W),
-        Window(block.row_end + gap_px, 0, H - block.row_end - gap_px, W),
-        Window(0, 0, H, block.col - gap_px),
-        Window(0, block.col_end + gap_px, H, W - block.col_end - gap_px),
-    )
+def _tiles_around(
+    shape: tuple[int, int], blocks: Sequence[Window], gap_px: int, settings: TileSettings
+) -> list[Window]:
+    """Tiles of all the largest rectangles that keep the gap from every block, flush with it."""
     tile, stride = settings.tile_px, stride_px(settings)
+    obstacles = [grown(boxes_of([block]), gap_px) for block in blocks]
+    slabs = {window_of(free[0]) for free in free_of(shape, obstacles)}
+    wide = [s for s in slabs if min(s.height, s.width) >= tile]
+    largest = [s for s in wide if not any(s != other and s.intersection(other) == s for other in wide)]
     return sorted(
         {
             window.shifted(slab.row, slab.col)
-            for slab in slabs
-            if min(slab.height, slab.width) >= tile
+            for slab in largest
             for window in plan_windows((slab.height, slab.width), tile, stride)
         }
     )
 
 
-def _best_block(mask: Mask, settings: TileSettings, gap_px: int) -> tuple[Window, bool] | None:
-    """The rectangle nearest the share asked for, and whether the gap costs little; None when none fits."""
-    boxes = _candidates(mask.shape, settings)
-    if not len(boxes):
-        return None
-    mine = _integral(mask == MINE)
-    total_px = float(mask.size)
-    total_mine = float(mine[-1, -1])
-    mine_in = _sums(mine, boxes) / max(total_mine, 1)
-    area_in = _areas(boxes) / total_px
-    unused = _without_tiles(boxes, mask.shape, gap_px, settings.tile_px)
-    lost_mine = _sums(mine, unused) / max(total_mine, 1) - mine_in
-    lost_area = _areas(unused) / total_px - area_in
-    share = settings.validation_share
-    cost = (
-        np.abs(mine_in - share) / share
-        + 0.5 * np.abs(area_in - share) / share
-        + 3 * lost_mine
-        + lost_area
-        + 0.15 * _cut_mines(mask, boxes)
-    )
-    possible = (mine_in > 0) & (mine_in + lost_mine < 1) & (_areas(unused) < total_px)
-    if not possible.any():
-        return None
-    best = int(np.argmin(np.where(possible, cost, np.inf)))
-    row_0, row_1, col_0, col_1 = (int(v) for v in boxes[best])
-    cheap = lost_mine[best] <= LOST_MINE_LIMIT and lost_area[best] <= LOST_AREA_LIMIT and possible[best]
-    return Window(row_0, col_0, row_1 - row_0, col_1 - col_0), bool(cheap)
+@dataclass(frozen=True)
+class _Blocks:
+    """Blocks that fit, what they cost, and whether their gap costs little."""
+
+    validation: Window
+    test: Window | None
+    cost: float
+    cheap: bool
+
+    @property
+    def windows(self) -> list[Window]:
+        return [self.validation, *([self.test] if self.test else [])]
 
 
-Boxes = npt.NDArray[np.int64]
-"""int64 (N, 4): first row, end row, first column, end column."""
+@dataclass(frozen=True)
+class _Search:
+    """The search of one scene."""
 
+    ground: Ground
+    settings: TileSettings
+    validation: Pool
+    test: Pool | None
 
-def _candidates(shape: tuple[int, ...], settings: TileSettings) -> Boxes:
-    spans = []
-    for length in shape[:2]:
-        step = max(settings.tile_px // 4, -(-length // MOST_EDGES))
-        edges = np.unique(np.append(np.arange(0, length, step), length))
-        low, high = np.meshgrid(edges, edges, indexing="ij")
-        long_enough = high - low >= min(settings.tile_px // 2, length)
-        spans.append(np.stack([low[long_enough], high[long_enough]], axis=1))
-    i, j = np.meshgrid(np.arange(len(spans[0])), np.arange(len(spans[1])), indexing="ij")
-    boxes: Boxes = np.concatenate([spans[0][i.ravel()], spans[1][j.ravel()]], axis=1)
-    share = _areas(boxes) / (shape[0] * shape[1])
-    return boxes[(share > 0.2 * settings.validation_share) & (share < min(0.6, 3 * settings.validation_share))]
+    @classmethod
+    def of(cls, ground: Ground, settings: TileSettings, through_mines: bool) -> _Search:
+        def pool(share: float) -> Pool:
+            return Pool.of(ground, candidates(ground, share, settings.tile_px, through_mines))
 
+        test = pool(settings.test_share) if settings.test_share else None
+        return cls(ground, settings, pool(settings.validation_share), test)
 
-def _areas(boxes: Boxes) -> npt.NDArray[np.float64]:
-    return np.asarray((boxes[:, 1] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 2]), dtype=float)
+    def by_share(self) -> Iterator[tuple[int, _Blocks | None]]:
+        """Each gap, the widest first, with the blocks nearest the shares asked for."""
+        for gap in _gaps(self.settings.max_gap_px):
+            wanted = Wanted(self.settings.validation_share, gap, self.settings.tile_px)
+            if self.test is None:
+                found = self.validation.best(wanted)
+                yield gap, _Blocks(found.window, None, found.cost, found.cheap) if found else None
+                continue
+            tests = self.test.here_and_there(replace(wanted, share=self.settings.test_share))
+            beside = self.validation.best_beside([replace(wanted, taken=(test.window,)) for test in tests])
+            options = [
+                _Blocks(found.window, test.window, found.cost + test.cost, found.cheap)
+                for test, found in zip(tests, beside, strict=True)
+                if found
+            ]
+            yield gap, min(options, key=lambda b: (not b.cheap, b.cost), default=None)
 
+    def around(self, left_out: npt.NDArray[np.bool_]) -> Iterator[tuple[int, _Blocks | None]]:
+        """The ground around one mine: a wide margin and a gap, then less margin; without a gap only at the end."""
+        rows, cols = (np.flatnonzero(left_out.any(axis=1 - axis)) for axis in (0, 1))
+        mine = Window(int(rows[0]), int(cols[0]), int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1)
+        half = self.settings.tile_px // 2
+        for margin in (half, half // 2):
+            for gap in _gaps(self.settings.max_gap_px):
+                if gap:
+                    yield gap, self._with_margin(mine, margin, gap)
+        options = [self._with_margin(mine, margin, 0) for margin in (half, half // 2, half // 4)]
+        some_margin = min((o for o in options if o), key=lambda b: not b.cheap, default=None)
+        yield 0, some_margin or self._with_margin(mine, 0, 0)
 
-def _integral(marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    return np.asarray(np.pad(marked.cumsum(axis=0, dtype=np.int64).cumsum(axis=1), ((1, 0), (1, 0))))
-
-
-def _sums(integral: npt.NDArray[np.int64], boxes: Boxes) -> npt.NDArray[np.float64]:
-    r0, r1, c0, c1 = boxes.T
-    return np.asarray(integral[r1, c1] - integral[r0, c1] - integral[r1, c0] + integral[r0, c0], dtype=float)
-
-
-def _without_tiles(boxes: Boxes, shape: tuple[int, ...], gap_px: int, tile_px: int) -> Boxes:
-    """The rectangle around each block that no training tile reaches."""
-    grown = boxes + np.array([-gap_px, gap_px, -gap_px, gap_px])
-    for axis, length in enumerate(shape[:2]):
-        low, high = grown[:, 2 * axis], grown[:, 2 * axis + 1]
-        grown[:, 2 * axis] = np.where(low >= tile_px, low, 0)
-        grown[:, 2 * axis + 1] = np.where(length - high >= tile_px, high, length)
-    return np.asarray(grown)
-
-
-def _cut_mines(mask: Mask, boxes: Boxes) -> npt.NDArray[np.float64]:
-    """How many labelled patches each block's border cuts, judged by their bounding boxes."""
-    patches, count = scipy.ndimage.label(mask == MINE, np.ones((3, 3)))
-    largest = np.argsort(np.bincount(patches.ravel(), minlength=count + 1)[1:])[::-1][:MOST_PATCHES]
-    found = scipy.ndimage.find_objects(patches)
-    cut = np.zeros(len(boxes))
-    for rows, cols in (found[i] for i in largest):
-        r0, r1, c0, c1 = boxes.T
-        touches = (r0 < rows.stop) & (r1 > rows.start) & (c0 < cols.stop) & (c1 > cols.start)
-        holds = (r0 <= rows.start) & (r1 >= rows.stop) & (c0 <= cols.start) & (c1 >= cols.stop)
-        cut += touches & ~holds
-    return cut
+    def _with_margin(self, mine: Window, margin_px: int, gap_px: int) -> _Blocks | None:
+        """Validation on a mine's rectangle and a margin, test on what it leaves."""
+        scene = boxes_of([Window(0, 0, *self.ground.shape)])
+        alone = Pool.of(self.ground, common(grown(boxes_of([mine]), margin_px), scene))
+        wanted = Wanted(self.settings.validation_share, gap_px, self.settings.tile_px)
+        block = alone.best(wanted)
+        if block is None or self.test is None:
+            return _Blocks(block.window, None, block.cost, block.cheap) if block else None
+        test = self.test.best(replace(wanted, share=self.settings.test_share, taken=(block.window,)))
+        return _Blocks(block.window, test.window, test.cost, test.cheap) if test else None

@@ -13,9 +13,10 @@ from rich.console import Console
 
 from minedetect.arguments import Flat, Json, settings_of
 from minedetect.commands import app
-from minedetect.config import TrainingSettings, in_words
+from minedetect.config import TrainingSettings
 from minedetect.console import DONE, INTERRUPTED, Face, complain
 from minedetect.errors import Cancelled, MinedetectError
+from minedetect.presets import in_words
 
 
 @app.command

@@ -21,6 +21,7 @@ from minedetect.arguments import (
 from minedetect.config import (
     CheckSettings,
     InferenceSettings,
+    MaskSettings,
     Settings,
     TrainingSettings,
 )
@@ -36,7 +37,7 @@ from minedetect.console import (
     score_lines,
     train_lines,
 )
-from minedetect.runs import MODEL, Run, open_run
+from minedetect.runs import MODEL, QUALITY, Run, open_run
 
 app = App(
     name="minedetect",
@@ -117,6 +118,7 @@ def check(
     image: Path,
     labels: Path,
     *,
+    pair: Path | None = None,
     out: Path | None = None,
     mine_class: MineClass = None,
     json: Json = False,
@@ -127,21 +129,23 @@ def check(
     Args:
         image: GeoTIFF.
         labels: polygons or a mask GeoTIFF.
+        pair: image of the second date, to be compared with the first.
         out: folder for mask, pictures and quality.json.
     """
-    from minedetect.bands import training_bands
-    from minedetect.prepare import SceneFiles, load_scene, write_scene
-    from minedetect.raster import open_raster
+    from minedetect.dates import check_pair
+    from minedetect.prepare import findings_json, write_scene
+    from minedetect.scenes import SceneFiles, scene_to_check
 
-    face, chosen = Face(json), settings_of(settings)
-    wanted = training_bands(open_raster(image), chosen.bands)
-    scene = load_scene(SceneFiles(image, labels, image.stem), wanted, chosen, mine_class or ())
+    face, chosen = Face(json), settings_of(settings, computes=False)
+    scene = scene_to_check(SceneFiles(image, labels, image.stem, tuple(mine_class or ())), chosen)
+    second, both = check_pair(scene, pair, chosen) if pair else ((), None)
+    content = findings_json(scene, both, second)
     if out:
         write_scene(scene, out, Run(out))
-    found = scene.quality
-    content = found.to_json() | {"notes": list(scene.reading.notes)}
+        Run(out).write_json(QUALITY, content)
+    content["notes"] = list(scene.reading.notes)
     face.say(content, check_lines(content))
-    return MENDABLE if found.blocking else DONE
+    return MENDABLE if content["verdict"] == "blocking" else DONE
 
 
 @app.command
@@ -152,6 +156,7 @@ def mask(
     out: Path,
     mine_class: MineClass = None,
     json: Json = False,
+    settings: Annotated[MaskSettings | None, Flat] = None,
 ) -> int:
     """Draw mine outlines as a mask on exactly an image's grid.
 
@@ -161,9 +166,11 @@ def mask(
         out: the mask GeoTIFF to write (0 background, 1 mine, 255 unknown).
     """
     from minedetect.prepare import write_mask
+    from minedetect.scenes import SceneFiles
 
     face = Face(json)
-    content = write_mask(image, labels, out, mine_class or ())
+    files = SceneFiles(image, labels, image.stem, tuple(mine_class or ()))
+    content = write_mask(files, out, settings_of(settings, computes=False))
     face.say(content, mask_lines(content, out))
     return DONE
 
@@ -186,9 +193,9 @@ def train(
     from minedetect.learn import train_run
 
     face, target = Face(json), open_run(out)
-    files = scene_files(scene, scenes)
+    files = scene_files(scene, scenes, mine_class)
     with face.progress() as listen:
-        content = train_run(target, files, settings_of(settings), mine_class or (), listen).to_json()
+        content = train_run(target, files, settings_of(settings), listen).to_json()
     face.say(content, train_lines(content, target.path(MODEL)))
     return DONE
 
@@ -212,13 +219,12 @@ def evaluate(
     from minedetect.model import load
 
     face = Face(json)
-    files = scene_files(scene, scenes)
+    files = scene_files(scene, scenes, mine_class)
     with face.progress() as listen:
         content = evaluate_model(
             load(model_path(model)),
             files,
             settings_of(settings),
-            mine_class or (),
             lambda done, total: listen("evaluate", done, total),
         )
     face.say(content, score_lines(content))

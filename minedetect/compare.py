@@ -13,17 +13,17 @@ from shapely.geometry.base import BaseGeometry
 
 from minedetect.change import GONE, KINDS, NEW, Change, Ledger, difference, kinds_of, ledger, per_mine
 from minedetect.cog import CogProfile, write_cog
-from minedetect.config import Settings
+from minedetect.config import LimitSettings, Settings
 from minedetect.errors import BadInput
 from minedetect.evidence import Comparison, evidence_of, scores_against_labels
 from minedetect.figures import ResultPicture, Rgb, Stretch, draw_results, shown_bands, thinned
 from minedetect.grid import row_bands
+from minedetect.intake import admit
 from minedetect.journal import Journal
 from minedetect.labels import outline_zones
 from minedetect.measure import hectares
 from minedetect.patches import feature_collection, patches_of
 from minedetect.plausible import Gate, judge
-from minedetect.prepare import Scene
 from minedetect.raster import (
     CHANGE_NODATA,
     IGNORE,
@@ -35,7 +35,6 @@ from minedetect.raster import (
     read,
     read_classes,
 )
-from minedetect.raster import thinned as thinned_raster
 from minedetect.report import Summary, write_report, write_summary
 from minedetect.runs import (
     CHANGE_KIND,
@@ -47,6 +46,8 @@ from minedetect.runs import (
     probability_name,
     write_text,
 )
+from minedetect.scenes import Scene
+from minedetect.tiff import Limits
 
 PREVIEW_PX = 900
 ALL_FIRM = "All change counts as firm: kinds of change are not told apart in this version."
@@ -152,9 +153,8 @@ def picture_of(comparison: Comparison, change: Change, found: Ledger, gate: Gate
 def _colours(comparison: Comparison, date: int, most_px: int) -> npt.NDArray[np.float32]:
     """Red, green and blue of one date in the model's unit, thinned: float32 (3, h, w)."""
     reading = comparison.readings[date]
-    positions = [reading.positions[i] for i in shown_bands(comparison.detector.contract.names)]
-    stored = thinned_raster(comparison.rasters[date], positions, most_px)
-    return np.asarray((stored - np.float32(reading.offset)) / np.float32(reading.scale))
+    shown = shown_bands(comparison.detector.contract.names)
+    return reading.sample(comparison.rasters[date], most_px, shown)
 
 
 def facts(comparison: Comparison, settings: Settings) -> dict[str, Any]:
@@ -191,6 +191,8 @@ def compare_classes(
     """
     run = journal.run
     with journal.step("change"):
+        limits = Limits.of(LimitSettings())
+        admit([p for p in (before, after, *(probabilities or ())) if p], limits)
         first = open_raster(before)
         second, note = onto_first(first, open_raster(after), nearest=True)
         classes = _class_raster(first), _class_raster(second)

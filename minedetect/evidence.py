@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from minedetect.bands import Reading, value_drift
 from minedetect.change import Ledger
 from minedetect.measure import Counts, count, hectares
 from minedetect.model import Detector
+from minedetect.pair import PairQuality
 from minedetect.plausible import Evidence, Ratio
 from minedetect.predict import Prediction
-from minedetect.prepare import Scene
 from minedetect.raster import IGNORE, MINE, Mask, Raster, open_raster, read_classes
+from minedetect.scenes import Scene
 
 RIM_PX = 8
 
@@ -43,9 +45,11 @@ class Comparison:
         predictions: both dates' classes.
         detector: the model.
         validation: its assessment on validation blocks, or None when it was trained elsewhere.
+        pair: what was measured on the two dates as they are compared.
         mask_after: labels of the second date, or None.
         notes: sentences so far.
         truth: true classes, or None.
+        extra: further facts for the summary.
     """
 
     years: tuple[str, str]
@@ -55,9 +59,11 @@ class Comparison:
     predictions: tuple[Prediction, Prediction]
     detector: Detector
     validation: Assessment | None
+    pair: PairQuality
     mask_after: Mask | None
     notes: tuple[str, ...]
     truth: Truth | None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def grid(self) -> GeoBox:
@@ -88,6 +94,8 @@ def evidence_of(comparison: Comparison, found: Ledger) -> Evidence:
         before_ha=found.before_ha,
         after_ha=found.after_ha,
         drift=drift,
+        shift_px=comparison.pair.shift_px,
+        band_drift={} if comparison.readings[1].matching else comparison.pair.drift,
         unobserved_share=hectares(hidden, grid, 1) / labelled_ha if labelled_ha else 0.0,
     )
 
@@ -107,7 +115,7 @@ def rim_share(classes: Mask) -> tuple[float, float]:
 
 def scores_against_labels(comparison: Comparison) -> dict[str, Any]:
     """Scores of the second date against its own labels, and of both against known truth, where given."""
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = dict(comparison.extra)
     if comparison.mask_after is not None:
         extra["scores_after"] = _scores(count_classes(comparison.classes[1], comparison.mask_after))
     if comparison.truth is not None:

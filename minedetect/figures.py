@@ -86,7 +86,7 @@ def _panels(count: int, shape: tuple[int, ...], columns: int) -> tuple[Figure, l
     return figure, axes
 
 
-def _scale_bar(ax: Axes, grid: GeoBox, shape: tuple[int, ...]) -> None:
+def scale_bar(ax: Axes, grid: GeoBox, shape: tuple[int, ...]) -> None:
     """A bar of a round number of kilometres, about a fifth of the picture wide."""
     metres_a_px = pixel_size_m(grid) * grid.shape[1] / shape[1]
     wanted = metres_a_px * shape[1] / 5
@@ -106,12 +106,14 @@ def _scale_bar(ax: Axes, grid: GeoBox, shape: tuple[int, ...]) -> None:
     )
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
 
 
-def _overlay(rgb: Rgb, chosen: npt.NDArray[np.bool_], colour: str, opacity: float) -> Rgb:
+def overlay(rgb: Rgb, chosen: npt.NDArray[np.bool_], colour: str, opacity: float) -> Rgb:
+    """A copy of display colours (h, w, 3) with chosen pixels, bool (h, w), tinted."""
     from matplotlib.colors import to_rgb
 
     mixed = rgb.copy()
@@ -121,7 +123,7 @@ def _overlay(rgb: Rgb, chosen: npt.NDArray[np.bool_], colour: str, opacity: floa
 
 def _flat(chosen: npt.NDArray[np.bool_], unknown: npt.NDArray[np.bool_], colour: str) -> Rgb:
     white = np.full((*chosen.shape, 3), 0.97, np.float32)
-    return _overlay(_overlay(white, unknown, GREY, 0.6), chosen, colour, 1.0)
+    return overlay(overlay(white, unknown, GREY, 0.6), chosen, colour, 1.0)
 
 
 def _outline_of(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -148,13 +150,13 @@ def draw_mask(path: Path, rgb: Rgb, mask: Mask, grid: GeoBox, title: str) -> Non
     axes[0].set_title(plain(f"Image: {title}"))
     axes[1].imshow(_flat(mine, unknown, RED))
     axes[1].set_title(f"Mask: {area_ha:,.1f} ha mine, {share:.2%} of the scene")
-    axes[2].imshow(_overlay(_overlay(rgb, mine, RED, 0.35), _outline_of(mine), YELLOW, 1.0))
+    axes[2].imshow(overlay(overlay(rgb, mine, RED, 0.35), _outline_of(mine), YELLOW, 1.0))
     axes[2].set_title("Mask over image")
     for ax in (axes[0], axes[2]):
-        _scale_bar(ax, grid, small.shape)
+        scale_bar(ax, grid, small.shape)
     keys = [Patch(color=RED, label="mine"), Patch(color=GREY, label="unknown")]
     axes[1].legend(handles=keys if unknown.any() else keys[:1], loc="lower right")
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_edges(path: Path, rgb: Rgb, mask: Mask, grid: GeoBox) -> None:
@@ -162,18 +164,18 @@ def draw_edges(path: Path, rgb: Rgb, mask: Mask, grid: GeoBox) -> None:
     small = thinned(mask)
     mine = small == MINE
     figure, axes = _panels(3, small.shape, 3)
-    axes[0].imshow(_overlay(rgb, _outline_of(mine), YELLOW, 1.0))
+    axes[0].imshow(overlay(rgb, _outline_of(mine), YELLOW, 1.0))
     axes[0].set_title("Edge of the mask")
-    _scale_bar(axes[0], grid, small.shape)
+    scale_bar(axes[0], grid, small.shape)
     patches, count = scipy.ndimage.label(mine, np.ones((3, 3)))
     if count:
         largest = int(np.argmax(np.bincount(patches.ravel())[1:]))
         rows, cols = scipy.ndimage.find_objects(patches)[largest]
         near = tuple(slice(max(0, s.start - 12), s.stop + 12) for s in (rows, cols))
-        axes[1].imshow(_overlay(rgb[near], _outline_of(mine)[near], YELLOW, 1.0))
+        axes[1].imshow(overlay(rgb[near], _outline_of(mine)[near], YELLOW, 1.0))
     axes[1].set_title("Largest mine, close up")
     _patch_sizes(axes[2], mask, grid)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _patch_sizes(ax: Axes, mask: Mask, grid: GeoBox) -> None:
@@ -215,7 +217,7 @@ def draw_history(path: Path, history: Sequence[dict[str, float]], best_epoch: in
         ax.set_ylim(bottom=0, top=1 if i else None)
         ax.grid(alpha=0.3)
         ax.legend(fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 @dataclass(frozen=True)
@@ -241,15 +243,15 @@ def draw_results(path: Path, picture: ResultPicture, grid: GeoBox) -> None:
     for ax, year, rgb in ((axes[0], first, picture.rgb[0]), (axes[1], second, picture.rgb[1])):
         ax.imshow(rgb)
         ax.set_title(f"Image {year}")
-        _scale_bar(ax, grid, shape)
-    axes[2].imshow(_overlay(picture.rgb[0], picture.labels == MINE, YELLOW, 0.6))
+        scale_bar(ax, grid, shape)
+    axes[2].imshow(overlay(picture.rgb[0], picture.labels == MINE, YELLOW, 0.6))
     axes[2].set_title(f"Labels {first}")
     for ax, year, classes, area in zip(axes[3:5], picture.years, picture.classes, picture.hectares, strict=True):
         ax.imshow(_flat(classes == MINE, classes == IGNORE, "#4A4E57"))
         ax.set_title(f"Predicted mine {year}: {area:,.1f} ha")
     _draw_change(axes[5], picture)
     figure.suptitle(f"Mining {first} to {second}. Verdict: {picture.verdict}", fontsize=13)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _draw_change(ax: Axes, picture: ResultPicture) -> None:
@@ -260,7 +262,7 @@ def _draw_change(ax: Axes, picture: ResultPicture) -> None:
         (picture.change == NEW, RED, 1.0),
         (picture.change == GONE, BLUE, 1.0),
     ):
-        shown = _overlay(shown, chosen, colour, opacity)
+        shown = overlay(shown, chosen, colour, opacity)
     ax.imshow(shown)
     ax.set_title(f"Change: {picture.new_ha:,.1f} ha new, {picture.gone_ha:,.1f} ha gone")
     keys = [

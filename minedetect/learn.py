@@ -13,11 +13,10 @@ from minedetect import assess, model, train
 from minedetect.config import Settings
 from minedetect.figures import draw_history
 from minedetect.journal import Journal, Listener, no_listener
-from minedetect.labels import open_labels
 from minedetect.model import Detector
-from minedetect.prepare import Prepared, SceneFiles, prepare
-from minedetect.raster import open_raster
+from minedetect.prepare import Prepared, prepare
 from minedetect.runs import CONFIG, EVALUATION, HISTORY, METRICS, MODEL, Run, sha256_of
+from minedetect.scenes import SceneFiles, admit_scenes, labels_of
 from minedetect.tiles import training_scene
 
 log = logging.getLogger(__name__)
@@ -70,7 +69,7 @@ def train_step(journal: Journal, prepared: Prepared, settings: Settings) -> Trai
     run = journal.run
     with journal.step("train") as progress:
         scenes = [
-            training_scene(scene.pixels, scene.mask, prepared.contract, part.training, part.validation)
+            training_scene(scene.read, scene.known, prepared.contract, part.training, part.validation)
             for scene, part in zip(prepared.scenes, prepared.split.scenes, strict=True)
         ]
 
@@ -94,6 +93,10 @@ def train_step(journal: Journal, prepared: Prepared, settings: Settings) -> Trai
         threshold = settings.threshold or calibration.threshold
         evaluation = assess.assess(blocks, calibration, threshold, prepared.contract.names)
         evaluation.content["mines"] = prepared.split.mines
+        tested = assess.test_blocks(prepared, trained.detector, settings)
+        if tested:
+            kept_apart = assess.assess(tested, calibration, threshold, prepared.contract.names)
+            evaluation.content["test"] = {**kept_apart.content, "mines": prepared.split.test_mines}
         evaluation.content["chosen_on_validation"] = [
             "epoch",
             "calibration",
@@ -120,7 +123,6 @@ def train_run(
     run: Run,
     files: Sequence[SceneFiles],
     settings: Settings,
-    mine_classes: Sequence[int] = (),
     listener: Listener = no_listener,
 ) -> Training:
     """Prepare and train on one or more labelled scenes.
@@ -130,12 +132,12 @@ def train_run(
     """
     journal = Journal(run, ("prepare", "train", "evaluate"), listener)
     with journal.session():
-        for one in files:  # before anything is removed or computed
-            open_raster(one.image)
-            open_labels(one.labels, mine_classes)
+        admit_scenes(files, settings)  # before anything is removed or computed
+        for one in files:
+            labels_of(one, settings)
         run.forget_results()
         request = {"command": "train", "scenes": [[str(f.image), str(f.labels)] for f in files]}
         write_config(run, request, settings, [p for f in files for p in (f.image, f.labels)])
         with journal.step("prepare") as progress:
-            prepared = prepare(run, files, settings, progress, mine_classes)
+            prepared = prepare(run, files, settings, progress)
         return train_step(journal, prepared, settings)

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from minedetect import assess, model
-from minedetect.bands import Reading, name_bands, reading_of, training_bands
 from minedetect.compare import compare, compare_classes
 from minedetect.config import InferenceSettings, Settings
-from minedetect.errors import BandMismatch
+from minedetect.dates import Aligned, DateFiles, align, open_dates
 from minedetect.evidence import Comparison, Truth
+from minedetect.intake import open_image
 from minedetect.journal import Journal, Listener, no_listener
-from minedetect.labels import mask_on, open_labels
 from minedetect.learn import train_step, write_config
 from minedetect.model import Detector
 from minedetect.predict import Output, Prediction, SceneReader, predict_scene
-from minedetect.prepare import Scene, SceneFiles, load_scene, prepare, require_unblocked, write_scene
-from minedetect.raster import Mask, Raster, onto_first, open_raster
+from minedetect.prepare import findings_json, prepare, write_scene
+from minedetect.raster import Raster
 from minedetect.runs import (
+    QUALITY,
     Progress,
     Run,
     prediction_name,
     probability_name,
     require_date_labels,
     require_other_files,
+    unmatched_name,
 )
+from minedetect.scenes import Scene, SceneFiles, load_scene, require_unblocked
+from minedetect.tiff import Limits
 
 
 def scene_reader(image: Raster, detector: Detector, settings: InferenceSettings) -> tuple[SceneReader, tuple[str, ...]]:
@@ -50,7 +52,7 @@ def predict_image(
     """Predict one image file with a model; see `predict.predict_scene`."""
     require_other_files(output.prediction, (image, output.probability))
     require_other_files(output.probability or output.prediction.with_name("none"), (image,))
-    reader, notes = scene_reader(open_raster(image), detector, settings)
+    reader, notes = scene_reader(open_image(image, Limits.of(settings)), detector, settings)
     return predict_scene(reader, settings, output, progress), notes
 
 
@@ -84,7 +86,11 @@ class Job:
     @property
     def labelled(self) -> SceneFiles:
         """The first date with its labels."""
-        return SceneFiles(self.before, self.labels, self.before.stem)
+        return SceneFiles(self.before, self.labels, self.before.stem, self.mine_classes)
+
+    @property
+    def dates(self) -> DateFiles:
+        return DateFiles(self.labelled, self.after, self.labels_after, self.model)
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -127,116 +133,87 @@ def run_job(run: Run, job: Job, settings: Settings, listener: Listener = no_list
 
 def do_job(journal: Journal, job: Job, settings: Settings) -> dict[str, Any]:
     """The steps of `run_job`, inside a session that somebody else opened."""
-    dates = _open_dates(job, settings)
+    dates = open_dates(job.dates, settings)
     journal.run.forget_results()
     write_config(journal.run, job.to_json(), settings, job.inputs())
     if dates.given is None:
-        scene, detector, evaluation, notes = _training_steps(journal, job, settings)
+        with journal.step("prepare") as progress:
+            prepared = prepare(journal.run, [job.labelled], settings, progress)
+            scene = prepared.scenes[0]
+            aligned = _align_step(journal.run, scene, align(dates, scene, settings))
+        training = train_step(journal, prepared, settings)
+        detector, evaluation, how = training.detector, training.evaluation, tuple[str, ...]()
     else:
-        scene = _applying_step(journal, job, settings, dates.before, dates.given)
+        with journal.step("prepare"):
+            scene = load_scene(job.labelled, settings, dates.names, dates.before)
+            write_scene(scene, journal.run.root, journal.run)
+            require_unblocked(scene)
+            aligned = _align_step(journal.run, scene, align(dates, scene, settings))
         detector, evaluation = dates.given, None
-        notes = (*scene.reading.notes, f"Model {job.model} was applied; nothing was trained.")
-    predictions, readings = _predict_step(journal, dates, detector, settings, job.years)
-    more = (note for reading in readings for note in reading.notes)
+        how = (f"Model {job.model} was applied; nothing was trained.",)
+    dates = aligned.dates
+    predictions, extra, told = _predict_step(journal, aligned, detector, settings, job.years)
+    more = (note for reading in dates.readings for note in reading.notes)
     comparison = Comparison(
         years=job.years,
         scene=scene,
         rasters=(dates.before, dates.after),
-        readings=readings,
+        readings=dates.readings,
         predictions=predictions,
         detector=detector,
         validation=evaluation,
+        pair=aligned.left,
         mask_after=dates.mask_after,
-        notes=tuple(dict.fromkeys((*notes, *dates.notes, *more))),
+        notes=tuple(dict.fromkeys((*how, *dates.notes, *aligned.notes, *told, *more))),
         truth=Truth(*job.truth) if job.truth else None,
+        extra=extra,
     )
     return compare(journal, comparison, settings)
 
 
-@dataclass(frozen=True)
-class _Dates:
-    """Both images and what comes with them, opened and checked before any work is done.
-
-    Args:
-        before: the first date, perhaps resampled to a given model's pixel size.
-        after: the second date on the first one's grid.
-        given: the model to apply, or None to train one.
-        mask_after: labels of the second date, or None.
-        notes: sentences on what was done.
-    """
-
-    before: Raster
-    after: Raster
-    given: Detector | None
-    mask_after: Mask | None
-    notes: tuple[str, ...]
-
-
-def offsets(settings: Settings) -> tuple[float, float]:
-    """Reflectance offset of the first and of the second date."""
-    return settings.reflectance_offset, settings.reflectance_offset_after
-
-
-def _open_dates(job: Job, settings: Settings) -> _Dates:
-    before, after = open_raster(job.before), open_raster(job.after)
-    open_labels(job.labels, job.mine_classes)
-    given = model.load(job.model) if job.model else None
-    notes: tuple[str, ...] = ()
-    if given is not None:
-        before, first = given.contract.at_pixel_size(before, settings.resample)
-        after, second = given.contract.at_pixel_size(after, settings.resample)
-        notes = (*first, *second)
-    after, grid_note = onto_first(before, after)
-    wanted = given.contract.names if given else training_bands(before, settings.bands)
-    units = {
-        reading_of(raster, name_bands(raster, settings.bands), wanted, offset).unit
-        for raster, offset in zip((before, after), offsets(settings), strict=True)
-    }
-    if len(units) > 1:
-        raise BandMismatch(f"{job.before.name} and {job.after.name} hold values of different kinds: {sorted(units)}.")
-    labels_after = open_labels(job.labels_after, job.mine_classes) if job.labels_after else None
-    mask_after = mask_on(labels_after, before.grid, warp=True) if labels_after else None
-    return _Dates(before, after, given, mask_after, (*notes, grid_note))
-
-
-def _training_steps(
-    journal: Journal, job: Job, settings: Settings
-) -> tuple[Scene, Detector, assess.Assessment | None, tuple[str, ...]]:
-    """Prepare the labelled date and train on it."""
-    with journal.step("prepare") as progress:
-        prepared = prepare(journal.run, [job.labelled], settings, progress, job.mine_classes)
-    training = train_step(journal, prepared, settings)
-    return prepared.scenes[0], training.detector, training.evaluation, prepared.notes
-
-
-def _applying_step(journal: Journal, job: Job, settings: Settings, before: Raster, detector: Detector) -> Scene:
-    """Check the labelled date against a model that was trained elsewhere."""
-    with journal.step("prepare"):
-        scene = load_scene(job.labelled, detector.contract.names, settings, job.mine_classes, before)
-        write_scene(scene, journal.run.root, journal.run)
-        require_unblocked(scene)
-    return scene
+def _align_step(run: Run, scene: Scene, aligned: Aligned) -> Aligned:
+    """Write what was measured on the pair beside the findings on the scene; raise where it blocks."""
+    content = findings_json(scene, aligned.measured, aligned.second)
+    if aligned.left is not aligned.measured:
+        content["pair_corrected"] = aligned.left.figures
+    run.write_json(QUALITY, content)
+    require_unblocked(scene, aligned.measured.checks)
+    return aligned
 
 
 def _predict_step(
-    journal: Journal, dates: _Dates, detector: Detector, settings: Settings, years: tuple[str, str]
-) -> tuple[tuple[Prediction, Prediction], tuple[Reading, Reading]]:
+    journal: Journal, aligned: Aligned, detector: Detector, settings: Settings, years: tuple[str, str]
+) -> tuple[tuple[Prediction, Prediction], dict[str, Any], tuple[str, ...]]:
+    """Predict both dates, and the second one unmatched as well where it was matched.
+
+    Returns:
+        Both predictions, facts for the summary, and sentences for its notes.
+    """
+    dates, run = aligned.dates, journal.run
+    jobs = [
+        (SceneReader(dates.before, dates.readings[0], detector), prediction_name(years[0]), probability_name(years[0])),
+        (SceneReader(dates.after, dates.readings[1], detector), prediction_name(years[1]), probability_name(years[1])),
+    ]
+    if dates.readings[1].matching:
+        plain = replace(dates.readings[1], matching=())
+        jobs.append((SceneReader(dates.after, plain, detector), unmatched_name(years[1]), ""))
     found: list[Prediction] = []
-    readings: list[Reading] = []
-    run = journal.run
     with journal.step("predict") as progress:
-        pair = zip((dates.before, dates.after), offsets(settings), years, strict=True)
-        for number, (raster, offset, year) in enumerate(pair):
-            reader, _ = scene_reader(raster, detector, settings.model_copy(update={"reflectance_offset": offset}))
-            tags = {"run_id": run.name, "date": year}
-            output = Output(run.path(prediction_name(year)), run.path(probability_name(year)), tags)
+        for number, (reader, classes, probability) in enumerate(jobs):
+            tags = {"run_id": run.name, "date": years[min(number, 1)]}
+            output = Output(run.path(classes), run.path(probability) if probability else None, tags)
 
             def counted(done: int, total: int, number: int = number) -> None:
-                progress(number * total + done, 2 * total)
+                progress(number * total + done, len(jobs) * total)
 
             found.append(predict_scene(reader, settings, output, counted))
-            readings.append(reader.reading)
-    return (found[0], found[1]), (readings[0], readings[1])
+    first, second, *unmatched = found
+    if not unmatched:
+        return (first, second), {}, ()
+    on, off = second.mine_ha, unmatched[0].mine_ha
+    effect = {"with_ha": round(on, 2), "without_ha": round(off, 2), "effect_ha": round(on - off, 2)}
+    told = f"Matching changes the mine area of {years[1]} by {on - off:+,.1f} ha, from {off:,.1f} to {on:,.1f} ha."
+    return (first, second), {"matching": effect}, (told,)
 
 
 def change_rasters(

@@ -41,6 +41,8 @@ class Evidence:
         before_ha: mine on the first date, common ground.
         after_ha: mine on the second date, common ground.
         drift: per date label, the largest share over the bands of values outside the training's limits.
+        shift_px: shift between the dates as compared; None where it is not certain.
+        band_drift: drift of each band between the dates on invariant pixels, as a share of its value span.
         unobserved_share: share of the labelled hectares without observation on either date.
     """
 
@@ -51,6 +53,8 @@ class Evidence:
     before_ha: float
     after_ha: float
     drift: Mapping[str, float]
+    shift_px: float | None
+    band_drift: Mapping[str, float]
     unobserved_share: float
 
 
@@ -75,7 +79,7 @@ def judge(evidence: Evidence, limits: GateSettings) -> Gate:
     hard = [*_ratios(evidence, limits), *_one_class(evidence), *_edge_artefacts(evidence)]
     if hard:
         return Gate("implausible", tuple(hard))
-    soft = [*_growth(evidence, limits), *_drift(evidence), *_unobserved(evidence)]
+    soft = [*_growth(evidence, limits), *_drift(evidence), *_pair(evidence, limits), *_unobserved(evidence)]
     if soft:
         return Gate("review", tuple(soft))
     if evidence.validation is None and evidence.labelled_date is None:
@@ -132,6 +136,23 @@ def _drift(evidence: Evidence) -> list[str]:
         for date, share in evidence.drift.items()
         if share > DRIFT_SHARE
     ]
+
+
+def _pair(evidence: Evidence, limits: GateSettings) -> list[str]:
+    reasons = []
+    if evidence.shift_px is not None and evidence.shift_px > limits.review_shift_px:
+        reasons.append(
+            f"The dates lie {evidence.shift_px:.2f} px apart; beyond {limits.review_shift_px:g} px every mine's rim "
+            "turns into change. Add --correct-shift."
+        )
+    far = {band: share for band, share in evidence.band_drift.items() if abs(share) > limits.review_drift}
+    if far:
+        told = ", ".join(f"{band} {share:+.0%}" for band, share in far.items())
+        reasons.append(
+            f"Ground that did not change differs between the dates by more than {limits.review_drift:.0%} of the value "
+            f"span ({told}): another season, product or offset? Try --match-radiometry and compare the hectares."
+        )
+    return reasons
 
 
 def _unobserved(evidence: Evidence) -> list[str]:

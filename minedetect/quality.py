@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.ndimage
-import shapely
 from odc.geo.geobox import GeoBox
 
-from minedetect.grid import describe, shape_of
-from minedetect.labels import Labels, Outline
-from minedetect.measure import hectares, polygon_hectares
-from minedetect.raster import IGNORE, MINE, Mask
-
-Verdict = Literal["ok", "warning", "blocking"]
+from minedetect.attributes import check_attributes
+from minedetect.edges import SMALL_PATCH_PX, Border, Patched, border_of, holes, patches
+from minedetect.findings import Check, Verdict, counted, listed, worst
+from minedetect.grid import crs_name, describe, shape_of
+from minedetect.labels import Labels, Outline, outline_zones
+from minedetect.measure import zone_hectares
+from minedetect.outlines import Drawn, check_outlines, hidden, place
+from minedetect.raster import IGNORE, MINE, Mask, require_shape
 
 FEW_MINE_SHARE = 0.002
 MANY_MINE_SHARE = 0.5
-SMALL_PATCH_PX = 50
-CLAIM_TOLERANCE = 0.1
 INVALID_SHARE = 0.05
-
-
-@dataclass(frozen=True)
-class Check:
-    """One finding.
-
-    Args:
-        name: short stable name.
-        verdict: ok, warning or blocking.
-        message: what was seen, with figures, and what to do about it.
-    """
-
-    name: str
-    verdict: Verdict
-    message: str
+RAGGED_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -51,8 +35,7 @@ class Quality:
 
     @property
     def verdict(self) -> Verdict:
-        verdicts = {c.verdict for c in self.checks}
-        return "blocking" if "blocking" in verdicts else "warning" if "warning" in verdicts else "ok"
+        return worst(self.checks)
 
     @property
     def blocking(self) -> tuple[Check, ...]:
@@ -72,6 +55,8 @@ class Subject:
         mask: uint8 (H, W), the labels on the grid.
         labels: where the mask came from.
         tile_px: side of a training tile.
+        mine_definition: what counts as mine, as the user put it.
+        zones: int32 (H, W), number of the outline (from 1) that owns each pixel; None to find out.
     """
 
     grid: GeoBox
@@ -79,48 +64,147 @@ class Subject:
     mask: Mask
     labels: Labels
     tile_px: int
+    mine_definition: str = ""
+    zones: npt.NDArray[np.int32] | None = None
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What of a subject is measured once and looked at by several checks.
+
+    Args:
+        mine_ha: labelled.
+        unobserved_mine_ha: the part of it that the image does not show.
+        mine_share: of all pixels.
+        invalid_share: of all pixels, those without an observation.
+        patches: connected mine pixels.
+        holes: ground enclosed by mine.
+        holes_ha: hectares of it.
+        border: what one pixel of border is worth.
+        drawn: the outlines on the image; () for a mask raster.
+    """
+
+    mine_ha: float
+    unobserved_mine_ha: float
+    mine_share: float
+    invalid_share: float
+    patches: Patched
+    holes: Patched
+    holes_ha: float
+    border: Border
+    drawn: tuple[Drawn, ...]
+
+    @property
+    def mine_px(self) -> int:
+        return int(self.patches.size_px.sum())
+
+    @property
+    def edge_share(self) -> float:
+        return self.border.edge_px / max(self.mine_px, 1)
 
 
 def check(subject: Subject) -> Quality:
-    """Run every check that applies."""
-    checks = [*_grid_checks(subject), *_balance(subject), *_unobserved(subject), *_edges(subject)]
-    if not subject.labels.is_mask:
-        checks += _outline_checks(subject.labels.outlines, subject.grid)
+    """Run every check that applies.
+
+    Raises:
+        GridMismatch: mask or observations are not of the grid's shape.
+    """
+    measured = _measure(subject)
+    checks = [
+        *_grid_checks(subject),
+        _definition(subject.mine_definition),
+        _balance(measured),
+        _observed(measured),
+        _edges(measured),
+        _border(measured),
+    ]
+    if measured.drawn:
+        checks += check_outlines(measured.drawn, subject.grid) + check_attributes(measured.drawn)
     checks += [Check("labels", "warning", note) for note in subject.labels.notes]
-    return Quality(tuple(checks), _figures(subject))
+    return Quality(tuple(checks), _figures(subject, measured))
 
 
-def _figures(subject: Subject) -> dict[str, Any]:
-    mine = subject.mask == MINE
+def _measure(subject: Subject) -> _Measured:
+    grid, mask = subject.grid, subject.mask
+    for array in (mask, subject.observed):
+        require_shape(array, grid)
+    mine = mask == MINE
+    # Observed mine pixels are 1, unobserved ones 2: one pass over the areas for both.
+    _, seen_ha, unseen_ha = zone_hectares(mine.view(np.uint8) + (mine & ~subject.observed), grid, 3)
+    drawn: tuple[Drawn, ...] = ()
+    if not subject.labels.is_mask:
+        zones = outline_zones(subject.labels, grid) if subject.zones is None else subject.zones
+        drawn = place(subject.labels.outlines, grid, zones, subject.observed)
+    enclosed = holes(mask)
+    return _Measured(
+        mine_ha=float(seen_ha + unseen_ha),
+        unobserved_mine_ha=float(unseen_ha),
+        mine_share=float(mine.mean()),
+        invalid_share=float(1 - subject.observed.mean()),
+        patches=patches(mask),
+        holes=enclosed,
+        holes_ha=float(enclosed.hectares(grid).sum()),
+        border=border_of(mask, grid),
+        drawn=drawn,
+    )
+
+
+def _figures(subject: Subject, measured: _Measured) -> dict[str, Any]:
+    grid, border = subject.grid, measured.border
     return {
-        "grid": describe(subject.grid),
-        "mine_ha": round(hectares(subject.mask, subject.grid, MINE), 2),
-        "mine_share": round(float(mine.mean()), 6),
-        "mine_px": int(mine.sum()),
+        "grid": describe(grid),
+        "crs": crs_name(grid),
+        "transform": [float(v) for v in tuple(grid.transform)[:6]],
+        "shape": list(shape_of(grid)),
+        "bounds": [float(v) for v in grid.extent.boundingbox.bbox],
+        "mine_definition": subject.mine_definition,
+        "mine_ha": round(measured.mine_ha, 2),
+        "mine_share": round(measured.mine_share, 6),
+        "mine_px": measured.mine_px,
         "unknown_px": int((subject.mask == IGNORE).sum()),
-        "invalid_share": round(float(1 - subject.observed.mean()), 6),
-        "unobserved_mine_ha": round(hectares(mine & ~subject.observed, subject.grid, 1), 2),
-        "polygons": [outline_json(o) for o in subject.labels.outlines],
+        "invalid_share": round(measured.invalid_share, 6),
+        "unobserved_mine_ha": round(measured.unobserved_mine_ha, 2),
+        "patches": measured.patches.count,
+        "small_patches": measured.patches.small,
+        "holes": measured.holes.count,
+        "holes_ha": round(measured.holes_ha, 2),
+        "edge_share": round(measured.edge_share, 6),
+        "border_ha": {"wider": round(border.wider_ha, 2), "narrower": round(border.narrower_ha, 2)},
+        "polygons": [_drawn_json(d) for d in measured.drawn],
     }
 
 
 def outline_json(outline: Outline) -> dict[str, Any]:
-    """One outline's attributes and geodesic hectares."""
+    """One outline's attributes and geodesic hectares; null where a number is not finite."""
     return {
         "index": outline.index,
         "id": outline.id,
         "name": outline.name,
         "status": outline.status,
         "status_given": outline.status_given,
-        "claimed_ha": outline.claimed_ha,
-        "hectares": round(outline.hectares(), 2),
-        "repair_ha": round(outline.repair_ha, 2),
+        "claimed_ha": None if outline.claimed_ha is None else _finite(outline.claimed_ha),
+        "hectares": _finite(round(outline.hectares(), 2)),
+        "repair_ha": _finite(round(outline.repair_ha, 2)),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _drawn_json(drawn: Drawn) -> dict[str, Any]:
+    return outline_json(drawn.outline) | {
+        "outside_ha": round(drawn.outside_ha, 2),
+        "mask_ha": round(drawn.mask_ha, 2),
+        "unobserved_ha": round(drawn.unobserved_ha, 2),
     }
 
 
 def _grid_checks(subject: Subject) -> list[Check]:
     shape = shape_of(subject.grid)
-    found = [Check("grid", "ok", f"Mask and image share one grid: {describe(subject.grid)}.")]
+    found = [
+        Check("grid", "ok", f"Mask and image agree in CRS, transform, shape and bounds: {describe(subject.grid)}.")
+    ]
     if min(shape) < subject.tile_px:
         found.append(
             Check(
@@ -133,146 +217,66 @@ def _grid_checks(subject: Subject) -> list[Check]:
     return found
 
 
-def _balance(subject: Subject) -> list[Check]:
-    share = float((subject.mask == MINE).mean())
-    area_ha = hectares(subject.mask, subject.grid, MINE)
-    seen = f"{share:.2%} of the scene is labelled mine ({area_ha:,.1f} ha)."
+def _definition(given: str) -> Check:
+    if given.strip():
+        return Check("definition", "ok", f"What counts as mine: {given.strip()}")
+    return Check(
+        "definition",
+        "warning",
+        "Nobody has said what counts as mine. Say in one line whether pits, dumps, ponds, plant and abandoned ground "
+        "are inside the outlines: --mine-definition.",
+    )
+
+
+def _balance(measured: _Measured) -> Check:
+    share = measured.mine_share
+    seen = f"{share:.2%} of the scene is labelled mine ({measured.mine_ha:,.1f} ha)."
     if share == 0:
-        return [
-            Check("balance", "blocking", "No pixel is labelled mine. Check that outlines and image show one place.")
-        ]
+        return Check("balance", "blocking", "No pixel is labelled mine. Check that outlines and image show one place.")
     if share < FEW_MINE_SHARE:
-        return [
-            Check(
-                "balance", "warning", f"{seen} That is very little to learn from: label more mines, or crop the scene."
-            )
-        ]
+        return Check(
+            "balance", "warning", f"{seen} That is very little to learn from: label more mines, or crop the scene."
+        )
     if share > MANY_MINE_SHARE:
-        return [
-            Check(
-                "balance",
-                "warning",
-                f"{seen} That is most of the scene: check that mines and background are not swapped.",
-            )
-        ]
-    return [Check("balance", "ok", seen)]
+        return Check(
+            "balance", "warning", f"{seen} That is most of the scene: check that mines and background are not swapped."
+        )
+    return Check("balance", "ok", seen)
 
 
-def _unobserved(subject: Subject) -> list[Check]:
-    invalid = float(1 - subject.observed.mean())
-    lost_ha = hectares((subject.mask == MINE) & ~subject.observed, subject.grid, 1)
+def _observed(measured: _Measured) -> Check:
+    invalid, lost_ha = measured.invalid_share, measured.unobserved_mine_ha
     if invalid == 1:
-        return [Check("observed", "blocking", "The image holds no valid pixel. Export it again.")]
-    message = f"{invalid:.2%} of the scene has no observation; {lost_ha:,.1f} ha of labelled mine lie there."
-    doubtful = invalid > INVALID_SHARE or lost_ha > 0
-    return [
-        Check(
-            "observed",
-            "warning" if doubtful else "ok",
-            message + (" They teach nothing and count for nothing." if doubtful else ""),
-        )
-    ]
-
-
-def _edges(subject: Subject) -> list[Check]:
-    """Share of mine pixels at an edge, and fragments: signs of a ragged or shifted mask."""
-    mine = subject.mask == MINE
-    inner = scipy.ndimage.binary_erosion(mine, np.ones((3, 3), bool))
-    patches, count = scipy.ndimage.label(mine, np.ones((3, 3)))
-    sizes = np.bincount(patches.ravel())[1:] if count else np.zeros(0, int)
-    small = int((sizes < SMALL_PATCH_PX).sum())
-    share = 1 - float(inner.sum()) / max(int(mine.sum()), 1)
-    message = f"{count} patches, {small} of them under {SMALL_PATCH_PX} px; {share:.1%} of mine pixels lie at an edge."
-    ragged = count > 0 and (small > count / 2 or share > 0.5)
-    return [
-        Check(
-            "edges",
-            "warning" if ragged else "ok",
-            message + (" The mask is ragged: look at its picture." if ragged else ""),
-        )
-    ]
-
-
-def _outline_checks(outlines: Sequence[Outline], grid: GeoBox) -> list[Check]:
-    return [
-        _outside(outlines, grid),
-        _repairs(outlines),
-        _overlaps(outlines),
-        _duplicates(outlines),
-        _statuses(outlines),
-        _claims(outlines),
-    ]
-
-
-def _outside(outlines: Sequence[Outline], grid: GeoBox) -> Check:
-    footprint = grid.extent.to_crs("EPSG:4326", resolution="auto").geom
-    lost = [(o, polygon_hectares(shapely.difference(o.geometry, footprint))) for o in outlines]
-    outside = [(o, ha) for o, ha in lost if ha > 0.01 * o.hectares()]
-    if not outside:
-        return Check("outside", "ok", "Every outline lies on the image.")
-    named = ", ".join(f"{o.title} ({ha:,.1f} ha)" for o, ha in outside[:5])
+        return Check("observed", "blocking", "The image holds no valid pixel. Export it again.")
+    message = f"{invalid:.2%} of the scene has no observation; {lost_ha:,.1f} ha of labelled mine lie there"
+    if invalid <= INVALID_SHARE and lost_ha == 0:
+        return Check("observed", "ok", f"{message}.")
+    named: Sequence[str] = hidden(measured.drawn)
+    where = f": {listed(named)}" if named else ""
     return Check(
-        "outside",
+        "observed",
         "warning",
-        f"{len(outside)} outlines reach beyond the image: {named}. Those hectares are not counted.",
+        f"{message}{where}. They teach nothing and count for nothing; look for an image without clouds or gaps there.",
     )
 
 
-def _repairs(outlines: Sequence[Outline]) -> Check:
-    repaired = [o for o in outlines if o.repair_ha > 0]
-    if not repaired:
-        return Check("validity", "ok", "Every outline is valid.")
-    moved = sum(o.repair_ha for o in repaired)
-    return Check(
-        "validity",
-        "warning",
-        f"{len(repaired)} outlines cross themselves and were repaired; that moved {moved:,.2f} ha. Check them.",
+def _edges(measured: _Measured) -> Check:
+    """Share of mine pixels at an edge, fragments and holes: signs of a ragged or noisy mask."""
+    patched, enclosed = measured.patches, measured.holes
+    message = (
+        f"{counted(patched.count, 'patch')}, {patched.small:,} under {SMALL_PATCH_PX} px; "
+        f"{counted(enclosed.count, 'hole')} ({measured.holes_ha:,.1f} ha); "
+        f"{measured.edge_share:.1%} of mine pixels lie at an edge."
     )
+    many_small = patched.small > patched.count / 2 or enclosed.small > patched.count
+    if measured.edge_share > RAGGED_SHARE or many_small:
+        return Check("edges", "warning", f"{message} The mask is ragged: look at its picture, and smooth the outlines.")
+    return Check("edges", "ok", message)
 
 
-def _overlaps(outlines: Sequence[Outline]) -> Check:
-    together = shapely.union_all([o.geometry for o in outlines])
-    double_ha = sum(o.hectares() for o in outlines) - polygon_hectares(together)
-    if double_ha < 0.01:
-        return Check("overlap", "ok", "No outlines overlap.")
+def _border(measured: _Measured) -> Check:
     return Check(
-        "overlap",
-        "warning",
-        f"Outlines overlap by {double_ha:,.2f} ha; each hectare is counted once, for the first outline.",
-    )
-
-
-def _duplicates(outlines: Sequence[Outline]) -> Check:
-    twice = sorted(i for i, n in Counter(o.id for o in outlines if o.id).items() if n > 1)
-    if not twice:
-        return Check("ids", "ok", "Every id is used once.")
-    return Check(
-        "ids",
-        "warning",
-        f"Ids used more than once: {', '.join(twice[:10])}. Outlines are told apart by their order instead.",
-    )
-
-
-def _statuses(outlines: Sequence[Outline]) -> Check:
-    odd = sorted({o.status_given or "(empty)" for o in outlines if o.status_given.lower() != o.status})
-    if not odd:
-        return Check("status", "ok", "Every status is one of active, inactive.")
-    return Check(
-        "status",
-        "warning",
-        f"Status written as {', '.join(odd[:10])} was read as active, inactive or unknown; mend the file.",
-    )
-
-
-def _claims(outlines: Sequence[Outline]) -> Check:
-    off = [
-        o
-        for o in outlines
-        if o.claimed_ha is not None and abs(o.claimed_ha - o.hectares()) > CLAIM_TOLERANCE * o.hectares()
-    ]
-    if not off:
-        return Check("area_ha", "ok", "Attribute area_ha agrees with the ground area where it is given.")
-    named = ", ".join(f"{o.title} says {o.claimed_ha:,.1f}, is {o.hectares():,.1f} ha" for o in off[:5])
-    return Check(
-        "area_ha", "warning", f"Attribute area_ha differs from the ground area: {named}. The ground area is used."
+        "border",
+        "ok",
+        f"{measured.border.sentence()} Hectares cannot be known more finely than the border was drawn.",
     )

@@ -166,7 +166,7 @@ def thinned(raster: Raster, bands: Sequence[int], most_px: int) -> Float:
     """Every n-th row and column of a whole image, so that no side exceeds `most_px`: float32 (C, h, w)."""
     factor = max(1, -(-max(raster.shape) // most_px))
     rows_px = factor * max(1, BAND_ROWS_PX // factor)
-    strips = [read(raster, band, bands)[:, ::factor, ::factor] for band in row_bands(raster.shape, rows_px)]
+    strips = [read(raster, band, bands)[:, ::factor, ::factor].copy() for band in row_bands(raster.shape, rows_px)]
     return np.concatenate(strips, axis=1)
 
 

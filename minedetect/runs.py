@@ -71,6 +71,11 @@ def prediction_name(year: str) -> str:
     return f"prediction_{year}.tif"
 
 
+def unmatched_name(year: str) -> str:
+    """Class raster of a matched date as it is without matching."""
+    return f"prediction_{year}_unmatched.tif"
+
+
 def probability_name(year: str) -> str:
     """Probability raster of one date."""
     return f"probability_{year}.tif"

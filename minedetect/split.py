@@ -1,9 +1,10 @@
-"""Training tiles and validation blocks that share no pixel; how many they share is measured, not assumed."""
+"""Training, validation and test ground that share no pixel; how many they share is measured, not assumed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,19 @@ import numpy.typing as npt
 import scipy.ndimage
 from odc.geo.geobox import GeoBox
 
-from minedetect.blocks import SceneSplit, split_blocks, stride_px
+from minedetect.blocks import SceneSplit, split_blocks
 from minedetect.config import TileSettings
 from minedetect.errors import SplitError
-from minedetect.grid import Window, pixel_size_m, plan_windows, shape_of, whole
+from minedetect.grid import Window, pixel_size_m, shape_of
+from minedetect.places import shared_ground_px, split_scenes
 from minedetect.raster import MINE, Mask
 
-SUBSET_TRIES = 500
+TRAINING, VALIDATION, TEST = 1, 2, 4
+"""Bits of a pixel's parts."""
+MOST_NAMED = 20
+
+Zones = npt.NDArray[np.int32]
+"""int32 (H, W): number of the labelled mine from 1; 0 outside all."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +33,15 @@ class Split:
 
     Args:
         scenes: one entry a scene.
-        gap_px: distance kept between training tiles and validation blocks of one scene.
+        gap_px: distance kept between training tiles, validation and test blocks of one scene.
         gap_m: the same in metres; 0 when whole scenes are kept apart.
-        shared_pixels: pixels that lie in a training tile and in a validation block, measured.
-        mine_share: share of the mine pixels that validation holds.
+        shared_pixels: pixels that lie in two of training tiles, validation and test blocks, measured.
+        mine_share: share of the known mine pixels that validation holds.
         mines: labelled patches that validation holds.
+        test_mine_share: share of the known mine pixels that the test part holds.
+        test_mines: labelled patches that the test part holds.
+        unused_share: share of all scenes' pixels that are in no part.
+        left_out_mine: number of the mine that validation was built around; 0: none.
     """
 
     scenes: tuple[SceneSplit, ...]
@@ -39,10 +50,18 @@ class Split:
     shared_pixels: int
     mine_share: float
     mines: int
+    test_mine_share: float = 0.0
+    test_mines: int = 0
+    unused_share: float = 0.0
+    left_out_mine: int = 0
 
     @property
     def blocks(self) -> int:
         return sum(len(s.validation) for s in self.scenes)
+
+    @property
+    def test_blocks(self) -> int:
+        return sum(len(s.test) for s in self.scenes)
 
     def to_json(self, names: Sequence[str]) -> dict[str, Any]:
         """JSON content; windows are [row, column, height, width] in pixels."""
@@ -57,50 +76,132 @@ class Split:
             "validation_mine_share": round(self.mine_share, 4),
             "validation_blocks": self.blocks,
             "validation_mines": self.mines,
+            "left_out_mine": self.left_out_mine,
+            "test_mine_share": round(self.test_mine_share, 4),
+            "test_blocks": self.test_blocks,
+            "test_mines": self.test_mines,
+            "unused_share": round(self.unused_share, 4),
             "training_tiles": sum(len(s.training) for s in self.scenes),
             "scenes": {
-                name: {"training": plain(s.training), "validation": plain(s.validation)}
+                name: {"training": plain(s.training), "validation": plain(s.validation), "test": plain(s.test)}
                 for name, s in zip(names, self.scenes, strict=True)
             },
         }
 
 
-def make_split(grids: Sequence[GeoBox], masks: Sequence[Mask], settings: TileSettings, seed: int) -> Split:
+def make_split(
+    grids: Sequence[GeoBox],
+    masks: Sequence[Mask],
+    settings: TileSettings,
+    seed: int,
+    zones: Sequence[Zones] | None = None,
+) -> Split:
     """Split one scene into blocks, or several scenes into whole ones.
 
     Args:
         grids: where each scene lies.
         masks: uint8 (H, W) a scene, 0, 1 or 255.
-        settings: tile size, overlap, shares.
+        settings: tile size, overlap, shares, the mine to leave out.
         seed: of the choice among whole scenes.
+        zones: int32 (H, W) a scene, the number of the labelled mine from 1, 0 outside all; of several
+            scenes the numbers go on from scene to scene. None: connected patches, numbered scene after scene.
 
     Raises:
-        SplitError: the scenes leave no way to keep training and validation apart.
+        SplitError: the scenes leave no way to keep training, validation and test apart.
     """
+    _require_labels(masks)
+    number = settings.leave_mine_out
+    left_out = [z == number for z in _numbered(masks, zones, number)] if number else None
     if len(grids) == 1:
-        only, gap = split_blocks(masks[0], settings)
+        only, gap = split_blocks(masks[0], settings, left_out[0] if left_out else None)
         parts = [only]
     else:
-        parts, gap = _split_scenes(grids, masks, settings, seed), 0
-    shared = measure_shared(grids, parts)
-    if shared:
-        raise SplitError(f"Training and validation would share {shared:,} pixels. Use scenes of different places.")
-    return _summarize(grids, masks, parts, gap, shared)
+        holds = [bool(here.any()) for here in left_out or ()]
+        parts, gap = split_scenes(grids, masks, settings, seed, holds), 0
+    split = replace(_summarize(grids, masks, parts, gap), left_out_mine=number)
+    if split.shared_pixels:
+        raise SplitError(
+            f"Training, validation and test would share {split.shared_pixels:,} pixels. Use scenes of different places."
+        )
+    return split
 
 
-def _summarize(
-    grids: Sequence[GeoBox], masks: Sequence[Mask], parts: Sequence[SceneSplit], gap_px: int, shared: int
-) -> Split:
-    inside = [mask[w.slices] == MINE for mask, part in zip(masks, parts, strict=True) for w in part.validation]
-    total = sum(int((mask == MINE).sum()) for mask in masks)
+def _require_labels(masks: Sequence[Mask]) -> None:
+    """Raise unless there is something to learn from at all."""
+    mine, background = (sum(int((m == c).sum()) for m in masks) for c in (MINE, 0))
+    if mine and background:
+        return
+    if not mine and not background:
+        raise SplitError(
+            "No pixel is both labelled and observed, so there is nothing to learn from. "
+            "Check the image's nodata value, and that labels and image lie on the same ground."
+        )
+    if not mine:
+        raise SplitError(
+            f"None of the {background:,} known pixels is a mine. Check that the outlines lie on observed ground."
+        )
+    raise SplitError(
+        f"All {mine:,} known pixels are mine, so nothing shows what is none. Label ground without mines as well."
+    )
+
+
+def _numbered(masks: Sequence[Mask], zones: Sequence[Zones] | None, number: int) -> list[Zones]:
+    """Mine numbers of the known mine pixels.
+
+    Raises:
+        SplitError: there is no mine of this number, or no other.
+    """
+    if zones is None:
+        zones, last = [], 0
+        for mask in masks:
+            patches, count = scipy.ndimage.label(mask == MINE, np.ones((3, 3)))
+            zones.append(np.where(patches, patches + last, 0).astype(np.int32))
+            last += count
+    known = [np.where(mask == MINE, z, np.int32(0)) for mask, z in zip(masks, zones, strict=True)]
+    numbers = sorted({int(n) for z in known for n in np.unique(z[z > 0])})
+    named = ", ".join(str(n) for n in numbers[:MOST_NAMED]) + (", ..." if len(numbers) > MOST_NAMED else "")
+    there = f"Labelled mines with known pixels: {len(numbers)} (number {named})." if numbers else "No mine is numbered."
+    if number not in numbers:
+        raise SplitError(f"There is no mine number {number} to leave out. {there} Choose --leave-mine-out among them.")
+    if len(numbers) < 2:
+        raise SplitError(
+            f"Leaving out mine number {number} would leave none to learn from. {there} "
+            "Label more mines, or choose --leave-mine-out 0 to cut the mine in two."
+        )
+    return known
+
+
+def _summarize(grids: Sequence[GeoBox], masks: Sequence[Mask], parts: Sequence[SceneSplit], gap_px: int) -> Split:
+    total = max(1, sum(int((mask == MINE).sum()) for mask in masks))
+    judged, tested = (
+        [mask[w.slices] == MINE for mask, windows in zip(masks, of, strict=True) for w in windows]
+        for of in ([p.validation for p in parts], [p.test for p in parts])
+    )
+    used = sum(int(np.count_nonzero(part_map(shape_of(g), p))) for g, p in zip(grids, parts, strict=True))
     return Split(
         scenes=tuple(parts),
         gap_px=gap_px,
         gap_m=gap_px * pixel_size_m(grids[0]),
-        shared_pixels=shared,
-        mine_share=sum(int(b.sum()) for b in inside) / max(total, 1),
-        mines=sum(int(scipy.ndimage.label(b, np.ones((3, 3)))[1]) for b in inside),
+        shared_pixels=measure_shared(grids, parts),
+        mine_share=sum(int(b.sum()) for b in judged) / total,
+        mines=_patches(judged),
+        test_mine_share=sum(int(b.sum()) for b in tested) / total,
+        test_mines=_patches(tested),
+        unused_share=1 - used / sum(mask.size for mask in masks),
     )
+
+
+def _patches(blocks: Sequence[npt.NDArray[np.bool_]]) -> int:
+    return sum(int(scipy.ndimage.label(b, np.ones((3, 3)))[1]) for b in blocks)
+
+
+def part_map(shape: tuple[int, int], part: SceneSplit) -> npt.NDArray[np.uint8]:
+    """What each pixel of a scene is for: uint8 (H, W), the sum of TRAINING, VALIDATION and TEST; 0 in no part."""
+    painted = np.zeros(shape, dtype=np.uint8)
+    for bit, windows in ((TRAINING, part.training), (VALIDATION, part.validation), (TEST, part.test)):
+        for window in windows:
+            painted[window.slices] |= np.uint8(bit)
+    return painted
 
 
 def training_area(shape: tuple[int, int], tiles: Sequence[Window]) -> npt.NDArray[np.bool_]:
@@ -112,83 +213,23 @@ def training_area(shape: tuple[int, int], tiles: Sequence[Window]) -> npt.NDArra
 
 
 def measure_shared(grids: Sequence[GeoBox], parts: Sequence[SceneSplit]) -> int:
-    """Pixels in both a training tile and a validation block, over all scenes.
+    """Pixels in two parts: training tiles, validation blocks, test blocks; over all scenes and pairs of parts.
 
-    Within a scene they are counted one by one; between scenes the ground that both footprints
-    cover is counted in pixels of the validation scene.
+    Within a scene they are counted one by one; between scenes of different parts the ground that both
+    footprints cover is counted in pixels.
     """
     shared = 0
     for grid, part in zip(grids, parts, strict=True):
-        area = training_area(shape_of(grid), part.training)
-        shared += sum(int(area[w.slices].sum()) for w in part.validation)
-    for i, validating in enumerate(parts):
-        for j, training in enumerate(parts):
-            if i != j and validating.validation and training.training:
-                shared += _ground_overlap_px(grids[i], grids[j])
+        painted = part_map(shape_of(grid), part)
+        for a, b in combinations((TRAINING, VALIDATION, TEST), 2):
+            shared += int(np.count_nonzero((painted & (a | b)) == (a | b)))
+    ground = shared_ground_px(grids)
+    for i, j in combinations(range(len(parts)), 2):
+        if any(a != b for a in _held(parts[i]) for b in _held(parts[j])):
+            shared += int(ground[i, j])
     return shared
 
 
-def _ground_overlap_px(a: GeoBox, b: GeoBox) -> int:
-    """Ground shared by two scenes in pixels, the larger of both views; slivers under a thousandth are none."""
-    return max(_seen_from(a, b), _seen_from(b, a))
-
-
-def _seen_from(a: GeoBox, b: GeoBox) -> int:
-    common = a.extent & b.extent.to_crs(a.crs or "EPSG:4326", resolution="auto")
-    pixels = common.area / abs(a.transform.a * a.transform.e)
-    return int(np.ceil(pixels - 1e-3))
-
-
-def _split_scenes(
-    grids: Sequence[GeoBox], masks: Sequence[Mask], settings: TileSettings, seed: int
-) -> list[SceneSplit]:
-    """Whole scenes, those that overlap on the ground kept on one side, mine area near the share asked for."""
-    groups = ground_clusters(grids)
-    mine_px = np.array([sum(int((masks[i] == MINE).sum()) for i in g) for g in groups], dtype=float)
-    scene_count = np.array([len(g) for g in groups], dtype=float)
-    if np.count_nonzero(mine_px) < 2:
-        raise SplitError(
-            f"The {len(grids)} scenes form {len(groups)} separate place(s), and fewer than two of them hold mines. "
-            "Add scenes of other places with mines, or train on one scene alone."
-        )
-    chosen = _balanced_subset(mine_px, scene_count, settings.validation_share, seed)
-    validating = {i for g, c in zip(groups, chosen, strict=True) if c for i in g}
-    stride = stride_px(settings)
-    return [
-        SceneSplit((), (whole(shape_of(grid)),))
-        if i in validating
-        else SceneSplit(tuple(plan_windows(shape_of(grid), settings.tile_px, stride)), ())
-        for i, grid in enumerate(grids)
-    ]
-
-
-def _balanced_subset(
-    mine_px: npt.NDArray[np.float64], scenes: npt.NDArray[np.float64], share: float, seed: int
-) -> npt.NDArray[np.bool_]:
-    """The subset of places nearest the share of mine area and of scenes, both sides holding mines."""
-    rng = np.random.default_rng(seed)
-    best, best_cost = None, np.inf
-    for _ in range(SUBSET_TRIES):
-        order = rng.permutation(len(mine_px))
-        reached = np.cumsum(mine_px[order]) / mine_px.sum()
-        taken = max(1, int(np.argmin(np.abs(reached - share))) + 1)
-        chosen = np.zeros(len(mine_px), dtype=bool)
-        chosen[order[:taken]] = True
-        inside = mine_px[chosen].sum() / mine_px.sum()
-        if not 0 < inside < 1:
-            continue
-        cost = abs(inside - share) + 0.5 * abs(scenes[chosen].sum() / scenes.sum() - share)
-        if cost < best_cost:
-            best, best_cost = chosen, cost
-    if best is None:
-        raise SplitError("No choice of scenes leaves mines on both sides. Add scenes with mines.")
-    return best
-
-
-def ground_clusters(grids: Sequence[GeoBox]) -> list[list[int]]:
-    """Scene numbers grouped so that scenes that overlap on the ground are together."""
-    groups: list[list[int]] = []
-    for i, grid in enumerate(grids):
-        touching = [g for g in groups if any(_ground_overlap_px(grid, grids[j]) for j in g)]
-        groups = [g for g in groups if g not in touching] + [sorted([i, *(j for g in touching for j in g)])]
-    return sorted(groups)
+def _held(part: SceneSplit) -> tuple[int, ...]:
+    of = ((TRAINING, part.training), (VALIDATION, part.validation), (TEST, part.test))
+    return tuple(bit for bit, windows in of if windows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from minedetect.bands import BandContract, filled
-from minedetect.grid import Window, cores
+from minedetect.grid import Window, cores, row_bands
 from minedetect.raster import IGNORE, MINE, Float, Mask, valid
 
 
@@ -32,25 +32,28 @@ class TrainingScene:
 
 
 def training_scene(
-    pixels: Float,
+    read: Callable[[Window], Float],
     mask: Mask,
     contract: BandContract,
     training: Sequence[Window],
     validation: Sequence[Window],
 ) -> TrainingScene:
-    """Scale a scene and join its labels with what was observed.
+    """Read and scale a scene, and join its labels with what was observed.
 
     Args:
-        pixels: float32 (C, H, W) in the contract's unit, NaN where unobserved.
+        read: gives float32 (C, h, w) of a window in the contract's unit, NaN where unobserved.
         mask: uint8 (H, W), 0, 1 or 255.
         contract: bands and scaling.
         training: training tiles.
         validation: validation blocks.
     """
-    observed = valid(pixels)
-    labels = np.where(observed, mask, np.uint8(IGNORE))
+    pixels = np.empty((len(contract.names), *mask.shape), np.float32)
+    labels = mask.copy()
+    for band in row_bands((mask.shape[0], mask.shape[1])):
+        pixels[:, band.rows] = contract.scale(read(band))
+        labels[band.rows][~valid(pixels[:, band.rows])] = IGNORE
     return TrainingScene(
-        pixels=contract.scale(pixels),
+        pixels=pixels,
         labels=torch.from_numpy(labels),
         training=tuple(training),
         validation=tuple(validation),

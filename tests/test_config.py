@@ -8,18 +8,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from minedetect.config import (
-    PRESETS,
-    Preset,
-    Settings,
-    TileSettings,
-    describe,
-    flag,
-    limits,
-    settings_from,
-    settings_table,
-)
+from minedetect.config import Preset, Settings, TileSettings
 from minedetect.errors import SettingError
+from minedetect.presets import PRESETS, describe, flag, limits, settings_from, settings_table
 
 FIELDS = Settings.model_fields
 NUMBERS = [name for name, field in FIELDS.items() if field.annotation in (int, float)]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from minedetect.config import PRESETS, Settings, flag, preset_table, settings_table
+from minedetect.config import Settings
+from minedetect.presets import PRESETS, flag, preset_table, settings_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,240 @@
+"""The two dates of a comparison: opened and checked before any work, aligned and matched where asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from minedetect import model
+from minedetect.band_names import bands_to_check, name_bands, training_bands
+from minedetect.bands import Reading, reading_of
+from minedetect.config import Settings
+from minedetect.errors import BandMismatch
+from minedetect.findings import Check
+from minedetect.grid import pixel_size_m, same_grid
+from minedetect.intake import admit, open_image, open_user_labels
+from minedetect.labels import mask_on
+from minedetect.model import Detector
+from minedetect.pair import SHIFT_WARNING_PX, PairQuality, PairSubject, Source, measure_pair
+from minedetect.raster import Mask, Raster, onto_first
+from minedetect.scenes import Scene, SceneFiles, labels_of, survey
+from minedetect.season import acquired
+from minedetect.tiff import Limits
+
+
+@dataclass(frozen=True)
+class DateFiles:
+    """The files of a comparison.
+
+    Args:
+        labelled: image and labels of the first date.
+        after: image of the second date.
+        labels_after: labels of the second date, or None.
+        model: a model to apply, or None to train one.
+    """
+
+    labelled: SceneFiles
+    after: Path
+    labels_after: Path | None = None
+    model: Path | None = None
+
+
+@dataclass(frozen=True)
+class Dates:
+    """Both images and what comes with them, opened and checked before any work is done.
+
+    Args:
+        before: the first date, perhaps resampled to a given model's pixel size.
+        after: the second date on the first one's grid.
+        readings: how each is read.
+        names: of the bands that are read, in order.
+        given: the model to apply, or None to train one.
+        mask_after: labels of the second date, or None.
+        after_pixel_m: pixel size of the second image as stored in metres, where it is warped; else None.
+        notes: sentences on what was done.
+    """
+
+    before: Raster
+    after: Raster
+    readings: tuple[Reading, Reading]
+    names: tuple[str, ...]
+    given: Detector | None
+    mask_after: Mask | None
+    after_pixel_m: float | None
+    notes: tuple[str, ...]
+
+
+def open_dates(files: DateFiles, settings: Settings) -> Dates:
+    """Open and check everything a comparison needs.
+
+    Raises:
+        MinedetectError: something the user can mend.
+    """
+    first, limits = files.labelled, Limits.of(settings)
+    given = model.load(files.model) if files.model else None
+    admit([p for p in (first.image, files.after, first.labels, files.labels_after) if p], limits, settings.layer)
+    before, after = open_image(first.image, limits), open_image(files.after, limits)
+    labels_of(first, settings)
+    notes: tuple[str, ...] = ()
+    if given is not None:
+        before, one = given.contract.at_pixel_size(before, settings.resample)
+        after, other = given.contract.at_pixel_size(after, settings.resample)
+        notes = (*one, *other)
+    names = given.contract.names if given else training_bands(before, settings.bands)
+    stored_m = None if same_grid(before.grid, after.grid) else pixel_size_m(after.grid)
+    after, grid_note = onto_first(before, after)
+    readings = (
+        reading_of(before, name_bands(before, settings.bands), names, settings.reflectance_offset),
+        reading_of(after, name_bands(after, settings.bands), names, settings.reflectance_offset_after),
+    )
+    units = {reading.unit for reading in readings}
+    if len(units) > 1:
+        raise BandMismatch(
+            f"{first.image.name} and {files.after.name} hold values of different kinds: {sorted(units)}."
+        )
+    if given is not None and given.contract.unit not in units:
+        raise BandMismatch(f"{first.image.name} holds {units.pop()} values; the model learned {given.contract.unit}.")
+    return Dates(
+        before, after, readings, names, given, _mask_after(files, before, settings), stored_m, (*notes, grid_note)
+    )
+
+
+def _mask_after(files: DateFiles, before: Raster, settings: Settings) -> Mask | None:
+    if files.labels_after is None:
+        return None
+    labels = open_user_labels(files.labels_after, files.labelled.mine_classes, settings.layer, Limits.of(settings))
+    return mask_on(labels, before.grid, warp=True)
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Both dates as they are compared, and what was measured on them.
+
+    Args:
+        dates: the second one moved and matched where that was asked for and possible.
+        measured: the pair as it was given.
+        left: the pair as it is compared; `measured` itself where nothing was moved.
+        second: findings on the second image by itself.
+        notes: sentences on what was moved or matched, or why not.
+    """
+
+    dates: Dates
+    measured: PairQuality
+    left: PairQuality
+    second: tuple[Check, ...]
+    notes: tuple[str, ...]
+
+
+def align(dates: Dates, scene: Scene, settings: Settings) -> Aligned:
+    """Measure the pair; move and match the second date where asked.
+
+    Args:
+        dates: as they were opened.
+        scene: the labelled first date.
+        settings: what to correct, acquisition days, limits of warnings.
+
+    Raises:
+        BadInput: the dates share no observed ground.
+    """
+    subject = PairSubject(
+        first=Source(dates.before, dates.readings[0]),
+        second=Source(dates.after, dates.readings[1]),
+        names=dates.names,
+        mask=scene.mask,
+        days=(acquired(settings.acquired, dates.before.path), acquired(settings.acquired_after, dates.after.path)),
+        second_pixel_m=dates.after_pixel_m,
+    )
+    measured = left = measure_pair(subject, settings)
+    notes: tuple[str, ...] = ()
+    if settings.correct_shift:
+        dates, note = _moved(dates, measured)
+        notes = (note,)
+        if dates.after is not subject.second.raster:
+            left = measure_pair(replace(subject, second=Source(dates.after, dates.readings[1])), settings)
+    if settings.match_radiometry:
+        dates, note = _matched(dates, left)
+        notes = (*notes, note)
+    second = second_date_checks(dates.before, subject.second.raster, subject.second.reading, dates.names)
+    return Aligned(dates, measured, left, tuple(second), notes)
+
+
+def _moved(dates: Dates, measured: PairQuality) -> tuple[Dates, str]:
+    shift, name = measured.shift, dates.after.path.name
+    if not shift.certain:
+        return dates, f"{name} was not moved: the shift between the dates could not be measured with certainty."
+    if shift.length_px <= SHIFT_WARNING_PX:
+        return dates, f"{name} was not moved: the shift of {shift.length_px:.2f} px is below {SHIFT_WARNING_PX} px."
+    moved = replace(dates, after=dates.after.moved(shift.rows_px, shift.cols_px))
+    return moved, (
+        f"{name} was moved by {-shift.rows_px:+.2f} px down and {-shift.cols_px:+.2f} px right "
+        "to undo the measured shift."
+    )
+
+
+def _matched(dates: Dates, pair: PairQuality) -> tuple[Dates, str]:
+    matching, name = pair.radiometry.matching, dates.after.path.name
+    if matching is None:
+        return dates, f"{name} was not matched to the first date: {pair.radiometry.reason}."
+    reading = replace(dates.readings[1], matching=tuple(zip(matching.gain, matching.bias, strict=True)))
+    told = ", ".join(
+        f"{band} x {gain:.3f} {bias:+.4f}"
+        for band, gain, bias in zip(dates.names, matching.gain, matching.bias, strict=True)
+    )
+    return replace(dates, readings=(dates.readings[0], reading)), (
+        f"{name} was matched to the first date on {matching.pixels:,} invariant pixels (IR-MAD): {told}."
+    )
+
+
+def check_pair(scene: Scene, after_path: Path, settings: Settings) -> tuple[tuple[Check, ...], PairQuality]:
+    """Findings on a second date beside a scene that is only to be checked.
+
+    Returns:
+        Findings on the second image by itself, and on the pair.
+
+    Raises:
+        MinedetectError: the pair cannot be compared.
+    """
+    after = open_image(after_path, Limits.of(settings))
+    stored_m = None if same_grid(scene.raster.grid, after.grid) else pixel_size_m(after.grid)
+    after, grid_note = onto_first(scene.raster, after)
+    names, missing = bands_to_check(after, settings.bands, scene.names)
+    reading = reading_of(after, names, scene.names, settings.reflectance_offset_after)
+    if reading.unit != scene.reading.unit:
+        raise BandMismatch(
+            f"{scene.raster.path.name} holds {scene.reading.unit} values, {after_path.name} {reading.unit}. "
+            "Compare two images of one kind."
+        )
+    subject = PairSubject(
+        first=Source(scene.raster, scene.reading),
+        second=Source(after, reading),
+        names=scene.names,
+        mask=scene.mask,
+        days=(acquired(settings.acquired, scene.raster.path), acquired(settings.acquired_after, after_path)),
+        second_pixel_m=stored_m,
+    )
+    pair = measure_pair(subject, settings)
+    told = [Check("bands_after", "warning", missing)] if missing else []
+    told += [Check("grid_after", "ok", grid_note)]
+    told += [Check("image_after", "warning" if note in after.notes else "ok", note) for note in reading.notes]
+    told += second_date_checks(scene.raster, after, reading, scene.names)
+    return tuple(told), pair
+
+
+def second_date_checks(before: Raster, after: Raster, reading: Reading, names: Sequence[str]) -> list[Check]:
+    """What the second image's values look like, and whether both images say what marks missing ground."""
+    tags = before.nodata is not None, after.nodata is not None
+    found = []
+    if tags[0] != tags[1]:
+        which, other = (before, after) if tags[0] else (after, before)
+        found.append(
+            Check(
+                "nodata_tags",
+                "warning",
+                f"{which.path.name} names {which.nodata:g} as its nodata value, {other.path.name} names none. If both "
+                "were made alike, missing ground counts as observed there: give it the same nodata value.",
+            )
+        )
+    _, tally = survey(after, reading, names)
+    found += [Check(f"{c.name}_after", c.verdict, f"Second date: {c.message}") for c in tally.checks()]
+    return found
