@@ -161,13 +161,21 @@ class BandContract:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> BandContract:
-        return cls(
-            names=tuple(content["names"]),
-            unit=content["unit"],
-            low=tuple(content["low"]),
-            high=tuple(content["high"]),
-            pixel_m=float(content["pixel_m"]),
-        )
+        """The contract in a model file.
+
+        Raises:
+            ValueError: no image could be scaled by it.
+            KeyError, TypeError: something is missing.
+        """
+        low, high = (tuple(float(v) for v in content[side]) for side in ("low", "high"))
+        names, pixel_m = tuple(str(n) for n in content["names"]), float(content["pixel_m"])
+        if len(set(names)) != len(names) or not len(names) == len(low) == len(high):
+            raise ValueError("bands and limits do not fit together")
+        if content["unit"] not in ("reflectance", "uint8") or not 0 < pixel_m < np.inf:
+            raise ValueError("unknown unit or pixel size")
+        if not all(np.isfinite([a, b]).all() and a < b for a, b in zip(low, high, strict=True)):
+            raise ValueError("limits are no numbers, or not in order")
+        return cls(names, content["unit"], low, high, pixel_m)
 
     def reading(self, raster: Raster, given_names: str = "", offset: float = 0.0) -> Reading:
         """Plan how this contract reads an image.

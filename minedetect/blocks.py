@@ -71,13 +71,13 @@ def split_blocks(
 
 
 def _no_room(ground: Ground, settings: TileSettings, around_mine: bool) -> str:
-    parts = "a validation block and a test block" if settings.test_share else "a validation block"
-    block = f"{parts} around mine number {settings.leave_mine_out}" if around_mine else parts
+    around = f" around mine number {settings.leave_mine_out}" if around_mine else ""
+    parts = f"a validation block{around}" + (" and a test block" if settings.test_share else "")
     without = " --test-share 0," if settings.test_share else ""
     other = " another --leave-mine-out," if around_mine else ""
     return (
         f"This scene of {ground.shape[0]} x {ground.shape[1]} px, with its mines where they lie, has no room for "
-        f"training tiles of {settings.tile_px} px beside {block}, each with mines and with ground that is none. "
+        f"training tiles of {settings.tile_px} px beside {parts}, each with mines and with ground that is none. "
         f"Choose a smaller --tile-px,{without}{other} or train on several scenes."
     )
 

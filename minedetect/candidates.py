@@ -66,7 +66,9 @@ def _mines_in(boxes: Boxes, mines: Boxes) -> tuple[Sums, Sums]:
     Judged by bounding boxes. Boxes share few spans of rows and of columns, so mines are counted for each
     pair of spans, by a product of matrices.
     """
-    touched, whole, half = [], [], []
+    touched: list[npt.NDArray[np.float32]] = []
+    whole: list[npt.NDArray[np.float32]] = []
+    half: list[npt.NDArray[np.float32]] = []
     places = []
     for low, high in ((0, 1), (2, 3)):
         spans, place = np.unique(boxes[:, low] << 32 | boxes[:, high], return_inverse=True)

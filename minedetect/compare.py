@@ -13,7 +13,7 @@ from shapely.geometry.base import BaseGeometry
 
 from minedetect.change import GONE, KINDS, NEW, Change, Ledger, difference, kinds_of, ledger, per_mine
 from minedetect.cog import CogProfile, write_cog
-from minedetect.config import LimitSettings, Settings
+from minedetect.config import Settings
 from minedetect.errors import BadInput
 from minedetect.evidence import Comparison, evidence_of, scores_against_labels
 from minedetect.figures import ResultPicture, Rgb, Stretch, draw_results, shown_bands, thinned
@@ -47,7 +47,6 @@ from minedetect.runs import (
     write_text,
 )
 from minedetect.scenes import Scene
-from minedetect.tiff import Limits
 
 PREVIEW_PX = 900
 ALL_FIRM = "All change counts as firm: kinds of change are not told apart in this version."
@@ -169,6 +168,11 @@ def facts(comparison: Comparison, settings: Settings) -> dict[str, Any]:
         "Network": f"U-Net, width {comparison.detector.width}",
         "Threshold on calibrated probability": f"{settings.threshold or calibration.threshold:.2f}",
     }
+    pair = comparison.pair
+    about["Shift between the dates"] = "not certain" if pair.shift_px is None else f"{pair.shift_px:.2f} px"
+    about["Drift of the bands on invariant ground, share of their span"] = (
+        ", ".join(f"{band} {share:+.0%}" for band, share in pair.drift.items()) or "could not be measured"
+    )
     if comparison.validation is not None:
         scores = comparison.validation.content
         about |= {
@@ -178,6 +182,8 @@ def facts(comparison: Comparison, settings: Settings) -> dict[str, Any]:
             "Validation blocks and labelled mines in them": f"{scores['blocks']} and {scores['mines']}",
             "What validation chose": ", ".join(scores["chosen_on_validation"]),
         }
+        if "test" in scores:
+            about["IoU of mines on test ground, which chose nothing"] = scores["test"]["iou"]
     return about
 
 
@@ -191,8 +197,7 @@ def compare_classes(
     """
     run = journal.run
     with journal.step("change"):
-        limits = Limits.of(LimitSettings())
-        admit([p for p in (before, after, *(probabilities or ())) if p], limits)
+        admit([before, after, *(probabilities or ())])
         first = open_raster(before)
         second, note = onto_first(first, open_raster(after), nearest=True)
         classes = _class_raster(first), _class_raster(second)

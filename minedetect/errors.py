@@ -29,7 +29,7 @@ class BandMismatch(MinedetectError):
 
 
 class SplitError(MinedetectError):
-    """Training and validation cannot be kept apart on these scenes."""
+    """Training, validation and test cannot be kept apart on these scenes."""
 
 
 class SettingError(MinedetectError):

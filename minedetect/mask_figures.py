@@ -126,9 +126,9 @@ class _Shown:
         tinted = overlay(self.on_image(), self.unknown, GREY, 0.6)
         return overlay(overlay(tinted, self.mine, RED, 0.35), _edge(self.mine), YELLOW, 1.0)
 
-    def keys(self, *always: Patch) -> list[Patch]:
+    def keys(self, *of_mines: Patch) -> list[Patch]:
         """The legend of what is there to be seen."""
-        keys = list(always)
+        keys = list(of_mines) if self.mine.any() else []
         if self.unknown.any():
             keys.append(Patch(facecolor=GREY, label="unknown: not labelled"))
         if self.unobserved.any():
@@ -164,7 +164,8 @@ def _picture(ax: Axes, rgb: Rgb, title: str) -> None:
 
 
 def _legend(figure: Figure, keys: Sequence[Patch]) -> None:
-    figure.legend(handles=list(keys), loc="outside lower center", ncols=len(keys), fontsize=11, frameon=False)
+    if keys:
+        figure.legend(handles=list(keys), loc="outside lower center", ncols=len(keys), fontsize=11, frameon=False)
 
 
 def draw_mask(path: Path, rgb: Rgb, mask: Mask, grid: GeoBox, title: str, observed: Chosen | None = None) -> None:

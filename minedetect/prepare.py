@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +16,29 @@ from minedetect.bands import BandContract, sample_pixels, value_limits
 from minedetect.cog import CogProfile, write_cog
 from minedetect.config import Settings
 from minedetect.errors import BadInput
-from minedetect.figures import PANEL_PX, Stretch, draw_edges, draw_mask, shown_bands
+from minedetect.figures import PANEL_PX, Rgb, Stretch, shown_bands
 from minedetect.findings import Check
 from minedetect.grid import pixel_size_m
 from minedetect.intake import open_image
 from minedetect.labels import mask_on, outline_zones
+from minedetect.layout import ScenePicture, draw_places, draw_split, split_areas
+from minedetect.mask_figures import CloseUp, closeup_window, draw_edges, draw_mask
 from minedetect.measure import hectares, zone_hectares
 from minedetect.pair import PairQuality
 from minedetect.raster import IGNORE, MINE
-from minedetect.runs import EDGE_PICTURE, MASK, MASK_PICTURE, QUALITY, SPLIT, Progress, Run, require_other_files
+from minedetect.runs import (
+    EDGE_PICTURE,
+    MASK,
+    MASK_PICTURE,
+    QUALITY,
+    SPLIT,
+    SPLIT_AREAS,
+    SPLIT_PICTURE,
+    Progress,
+    Run,
+    require_other_files,
+    write_text,
+)
 from minedetect.scenes import Scene, SceneFiles, admit_scenes, labels_of, load_scene, require_alike, require_unblocked
 from minedetect.split import Split, make_split, training_area
 from minedetect.tiff import Limits
@@ -58,7 +73,7 @@ def prepare(run: Run, files: Sequence[SceneFiles], settings: Settings, progress:
     require_alike(scenes)
     grids = [s.raster.grid for s in scenes]
     split = make_split(grids, [s.known for s in scenes], settings, settings.seed, mine_numbers(scenes, settings))
-    run.write_json(SPLIT, split.to_json([s.files.name for s in scenes]))
+    write_split(run, scenes, split)
     notes = tuple(dict.fromkeys(note for s in scenes for note in s.reading.notes))
     return Prepared(tuple(scenes), split, fit_contract(scenes, split, settings.seed), notes)
 
@@ -73,6 +88,24 @@ def mine_numbers(scenes: Sequence[Scene], settings: Settings) -> list[npt.NDArra
         zones.append(np.where(numbered > 0, numbered + before, 0).astype(np.int32))
         before += len(scene.labels.outlines)
     return zones
+
+
+def write_split(run: Run, scenes: Sequence[Scene], split: Split) -> None:
+    """Write the split as figures, as areas for a map, and as a picture."""
+    names, grids = [s.files.name for s in scenes], [s.raster.grid for s in scenes]
+    run.write_json(SPLIT, split.to_json(names))
+    write_text(run.path(SPLIT_AREAS), json.dumps(split_areas(grids, names, split)) + "\n")
+    if len(scenes) == 1:
+        picture = ScenePicture(shown(scenes[0]), scenes[0].known, grids[0], names[0])
+        draw_split(run.path(SPLIT_PICTURE), picture, split.scenes[0], split.gap_px)
+    else:
+        draw_places(run.path(SPLIT_PICTURE), grids, names, split)
+
+
+def shown(scene: Scene) -> Rgb:
+    """A scene in display colours, thinned."""
+    small = scene.reading.sample(scene.raster, PANEL_PX, shown_bands(scene.names))
+    return Stretch.of(small)(small)
 
 
 def scene_folder(run: Run, files: SceneFiles, count: int) -> Path:
@@ -101,10 +134,14 @@ def write_scene(scene: Scene, folder: Path, run: Run) -> None:
     grid = scene.raster.grid
     write_cog(folder / MASK, scene.mask, grid, CogProfile("uint8", IGNORE, ("mine",), {"run_id": run.name}))
     Run(folder).write_json(QUALITY, findings_json(scene))
-    small = scene.reading.sample(scene.raster, PANEL_PX, shown_bands(scene.names))
-    rgb = Stretch.of(small)(small)
-    draw_mask(folder / MASK_PICTURE, rgb, scene.mask, grid, scene.files.name)
-    draw_edges(folder / EDGE_PICTURE, rgb, scene.mask, grid)
+    bands = shown_bands(scene.names)
+    small = scene.reading.sample(scene.raster, PANEL_PX, bands)
+    stretch = Stretch.of(small)
+    rgb = stretch(small)
+    draw_mask(folder / MASK_PICTURE, rgb, scene.mask, grid, scene.files.name, scene.observed)
+    window = closeup_window(scene.mask)
+    near = CloseUp(window, stretch(scene.reading.only(bands).read(scene.raster, window))) if window else None
+    draw_edges(folder / EDGE_PICTURE, rgb, scene.mask, grid, near, scene.observed)
 
 
 def findings_json(scene: Scene, pair: PairQuality | None = None, second: Sequence[Check] = ()) -> dict[str, Any]:

@@ -22,6 +22,7 @@ TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 SIDECARS = (".ovr", ".msk", ".aux.xml")
 MAX_BANDS = 64
 MAX_BLOCK_BYTES = 64 * 2**20
+HEADER_BYTES = 8
 SAMPLE_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 
 
@@ -151,28 +152,34 @@ def _check_place(path: Path, dataset: Any) -> None:
 
 
 def require_all_written(path: Path, dataset: Any) -> None:
-    """Raise when blocks were never written and no nodata tag says that they may be missing.
+    """Raise when blocks lie beyond the file's end, or were never written and no nodata tag says they may be missing.
 
     A file whose writer was killed opens without an error and reads as zeros there.
 
     Raises:
         BadInput: with the number of blocks that are missing.
     """
-    if dataset.nodata is not None:
-        return
-    missing = total = 0
+    missing = lost = total = 0
+    length = path.stat().st_size
     bands = [1] if dataset.profile.get("interleave") == "pixel" else dataset.indexes
     for band in bands:
         rows, cols = dataset.block_shapes[band - 1]
         for row in range(-(-dataset.height // rows)):
             for col in range(-(-dataset.width // cols)):
                 total += 1
-                missing += dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band) is None
-    if missing:
+                offset, size = (
+                    dataset.get_tag_item(f"{what}_{col}_{row}", "TIFF", bidx=band)
+                    for what in ("BLOCK_OFFSET", "BLOCK_SIZE")
+                )
+                if offset is None:
+                    missing += 1
+                elif not HEADER_BYTES <= int(offset) <= length - int(size or 0):
+                    lost += 1
+    if lost or (missing and dataset.nodata is None):
         raise BadInput(
             "CORRUPT",
-            f"{path} lacks {missing} of its {total} blocks: whatever wrote it was stopped. Copy or export it again. "
-            "If the holes are meant, give it a nodata value.",
+            f"{path} lacks {missing + lost} of its {total} blocks: whatever wrote it was stopped, or it was cut short. "
+            "Copy or export it again. If holes are meant, give it a nodata value.",
         )
 
 

@@ -152,6 +152,8 @@ class _GeometryReader:
         if any(len(position) < 2 for position in ring):
             raise ValueError("a position has fewer than two numbers")
         self._heights += any(len(position) > 2 for position in ring)
+        if not all(type(value) in (int, float) for position in ring for value in position[:2]):
+            raise ValueError("a coordinate is no number")
         flat = [(float(position[0]), float(position[1])) for position in ring]
         if not all(math.isfinite(value) for position in flat for value in position):
             raise BadInput("BAD_COORDS", f"{self._name} has coordinates that are no numbers. Export it again.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.ndimage
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -29,6 +30,7 @@ def masks(draw: st.DrawFn) -> np.ndarray:
 
 settings = st.builds(
     TileSettings,
+    test_share=st.sampled_from([0.0, 0.0, 0.2]),
     tile_px=st.sampled_from([64, 96]),
     tile_overlap=st.sampled_from([0.0, 0.5, 0.75]),
     validation_share=st.sampled_from([0.1, 0.2, 0.4]),
@@ -37,24 +39,24 @@ settings = st.builds(
 
 
 @given(masks(), settings)
-def test_no_pixel_is_shared_and_both_sides_hold_mines(mask: np.ndarray, chosen: TileSettings) -> None:
+def test_parts_keep_their_distance_and_all_hold_mines(mask: np.ndarray, chosen: TileSettings) -> None:
     try:
         part, gap = split_blocks(mask, chosen)
     except SplitError:
         assume(False)
-    learned, judged = np.zeros(mask.shape, bool), np.zeros(mask.shape, bool)
+    learned = np.zeros(mask.shape, bool)
     for tile in part.training:
         learned[tile.slices] = True
-    for block in part.validation:
-        assert not judged[block.slices].any()
-        judged[block.slices] = True
-    assert not (learned & judged).any()
-    assert (mask[learned] == 1).any()
-    assert (mask[judged] == 1).any()
+    blocks = [*part.validation, *part.test]
+    assert len(blocks) == (2 if chosen.test_share else 1)
     assert 0 <= gap <= chosen.max_gap_px
-    for block in part.validation:
-        near = Window(block.row - gap, block.col - gap, block.height + 2 * gap, block.width + 2 * gap)
+    assert (mask[learned] == 1).any()
+    for block in blocks:
+        assert (mask[block.slices] == 1).any()
+        low, high = (np.maximum(0, (block.row - gap, block.col - gap)), (block.row_end + gap, block.col_end + gap))
+        near = Window(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
         assert not learned[near.slices].any()
+        assert not any(near.intersection(other) for other in blocks if other != block)
 
 
 @given(masks(), settings)
@@ -65,7 +67,7 @@ def test_every_tile_and_block_lies_whole_inside_the_scene(mask: np.ndarray, chos
         assume(False)
     scene = whole(mask.shape)
     assert len(part.validation) == 1
-    assert scene.intersection(part.validation[0]) == part.validation[0]
+    assert all(scene.intersection(block) == block for block in (*part.validation, *part.test))
     assert len(set(part.training)) == len(part.training) > 0
     for tile in part.training:
         assert scene.intersection(tile) == tile
@@ -98,6 +100,81 @@ def scattered(shape: tuple[int, int], side_px: int) -> np.ndarray:
         for col in range(30, shape[1] - side_px, 4 * side_px):
             mask[row : row + side_px, col : col + side_px] = 1
     return mask
+
+
+def held(mask: np.ndarray, block: Window) -> float:
+    """Share of the mine area in a block."""
+    return float((mask[block.slices] == 1).sum() / (mask == 1).sum())
+
+
+@pytest.mark.parametrize(("share", "test_share"), [(0.2, 0.1), (0.1, 0.4)])
+def test_validation_and_test_hold_about_the_shares_asked_for(share: float, test_share: float) -> None:
+    mask = scattered((900, 700), 30)
+    asked = TileSettings(tile_px=64, validation_share=share, test_share=test_share)
+    part, gap = split_blocks(mask, asked)
+    assert held(mask, part.validation[0]) == pytest.approx(share, abs=0.06)
+    assert held(mask, part.test[0]) == pytest.approx(test_share, abs=0.06)
+    assert gap > 0
+    learned = np.zeros(mask.shape, bool)
+    for tile in part.training:
+        learned[tile.slices] = True
+    assert mask[learned].sum() / mask.sum() > 1 - share - test_share - 0.12, "gaps cost little"
+
+
+def test_blocks_hold_two_mines_where_there_are_enough() -> None:
+    mask = np.zeros((600, 600), np.uint8)
+    for row, col in ((40, 40), (40, 440), (260, 60), (280, 420), (500, 40), (520, 300), (480, 520)):
+        mask[row : row + 40, col : col + 50] = 1
+    mask[200:330, 200:300] = 1  # alone worth more than a share
+    part, _ = split_blocks(mask, TileSettings(tile_px=64, test_share=0.2))
+    for block in (*part.validation, *part.test):
+        assert scipy.ndimage.label(mask[block.slices])[1] >= 2
+
+
+def test_a_small_mine_between_the_regular_edges_is_cut_too() -> None:
+    mask = np.zeros((3000, 3000), np.uint8)
+    mask[1525:1565, 1525:1565] = 1
+    part, _ = split_blocks(mask, TileSettings(tile_px=64))
+    assert 0 < held(mask, part.validation[0]) < 1
+
+
+def test_no_block_is_all_unknown_and_no_tile_either() -> None:
+    mask = scattered((600, 900), 30)
+    mask[:, 300:] = 255
+    part, _ = split_blocks(mask, TileSettings(tile_px=64, test_share=0.1))
+    for window in (*part.training, *part.validation, *part.test):
+        assert window.col < 300
+
+
+def mine_of(mask: np.ndarray, number: int) -> np.ndarray:
+    return np.asarray(scipy.ndimage.label(mask == 1, np.ones((3, 3)))[0] == number)
+
+
+@pytest.mark.parametrize("test_share", [0.0, 0.1])
+@pytest.mark.parametrize("number", [1, 7, 12])
+def test_the_ground_around_one_mine_validates(number: int, test_share: float) -> None:
+    mask = scattered((700, 700), 40)
+    asked = TileSettings(tile_px=64, leave_mine_out=number, test_share=test_share)
+    left_out = mine_of(mask, number)
+    part, gap = split_blocks(mask, asked, left_out)
+    (block,) = part.validation
+    assert left_out[block.slices].sum() == left_out.sum() > 0, "the whole mine"
+    assert max(block.height, block.width) <= 40 + 64, "and half a tile around it"
+    assert len(part.test) == bool(test_share)
+    assert gap > 0
+    learned = np.zeros(mask.shape, bool)
+    for tile in part.training:
+        learned[tile.slices] = True
+    assert mask[learned].any()
+    assert not learned[left_out].any()
+
+
+def test_a_mine_that_leaves_nothing_to_learn_from_cannot_be_left_out() -> None:
+    mask = np.zeros((300, 300), np.uint8)
+    mask[20:280, 20:280] = 1
+    mask[5:10, 5:10] = 1
+    with pytest.raises(SplitError, match="around mine number 2"):
+        split_blocks(mask, TileSettings(tile_px=64, leave_mine_out=2), mine_of(mask, 2))
 
 
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.4])
