@@ -30,6 +30,7 @@ from minedetect.raster import (
     MINE,
     Mask,
     Raster,
+    class_values,
     onto_first,
     open_raster,
     read,
@@ -220,9 +221,9 @@ def _class_raster(raster: Raster) -> Mask:
             f"{raster.path.name} tags 0, its background, as nodata: nothing could be compared. Remove that tag.",
         )
     classes = read_classes(raster)
-    found = {int(v) for v in np.unique(classes)}
-    if not found <= {0, MINE, IGNORE}:
+    found = class_values(classes)
+    if not set(found) <= {0, MINE, IGNORE}:
         raise BadInput(
-            "CLASSES", f"{raster.path.name} holds the values {sorted(found)[:12]}; a class raster holds 0, 1 and 255."
+            "CLASSES", f"{raster.path.name} holds the values {found[:12]}; a class raster holds 0, 1 and 255."
         )
     return classes.astype(np.uint8)

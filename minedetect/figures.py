@@ -1,4 +1,4 @@
-"""The pictures: image, mask and edges before training; curves; and both dates with their change."""
+"""The pictures: training curves, and both dates with their change; and what all pictures share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from odc.geo.geobox import GeoBox
 
 from minedetect.change import GONE, NEW
 from minedetect.grid import pixel_size_m
-from minedetect.measure import hectares
 from minedetect.raster import CHANGE_NODATA, IGNORE, MINE, Float, Mask
 from minedetect.runs import replacing
 
@@ -25,7 +24,6 @@ RED, BLUE, YELLOW, GREY = "#D1495B", "#2E6FBB", "#F2C14E", "#8A8F98"
 """Red is new and blue is gone everywhere; told apart by people with any colour vision."""
 PANEL_PX = 900
 DPI = 105
-SMALL_PATCH_PX = 50
 
 Rgb = npt.NDArray[np.float32]
 
@@ -129,67 +127,6 @@ def _flat(chosen: npt.NDArray[np.bool_], unknown: npt.NDArray[np.bool_], colour:
 def _outline_of(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     edge: npt.NDArray[np.bool_] = chosen & ~scipy.ndimage.binary_erosion(chosen, np.ones((3, 3), bool))
     return edge
-
-
-def draw_mask(path: Path, rgb: Rgb, mask: Mask, grid: GeoBox, title: str) -> None:
-    """`mask_visualization.png`: image, mask, and the mask over the image.
-
-    Args:
-        path: the PNG.
-        rgb: display colours (h, w, 3), thinned as `mask` is here.
-        mask: uint8 (H, W), 0, 1 or 255.
-        grid: where the mask lies.
-        title: the scene's name.
-    """
-    small = thinned(mask)
-    mine, unknown = small == MINE, small == IGNORE
-    figure, axes = _panels(3, small.shape, 3)
-    area_ha = hectares(mask, grid, MINE)
-    share = float((mask == MINE).mean())
-    axes[0].imshow(rgb)
-    axes[0].set_title(plain(f"Image: {title}"))
-    axes[1].imshow(_flat(mine, unknown, RED))
-    axes[1].set_title(f"Mask: {area_ha:,.1f} ha mine, {share:.2%} of the scene")
-    axes[2].imshow(overlay(overlay(rgb, mine, RED, 0.35), _outline_of(mine), YELLOW, 1.0))
-    axes[2].set_title("Mask over image")
-    for ax in (axes[0], axes[2]):
-        scale_bar(ax, grid, small.shape)
-    keys = [Patch(color=RED, label="mine"), Patch(color=GREY, label="unknown")]
-    axes[1].legend(handles=keys if unknown.any() else keys[:1], loc="lower right")
-    save(figure, path)
-
-
-def draw_edges(path: Path, rgb: Rgb, mask: Mask, grid: GeoBox) -> None:
-    """`mask_edge_analysis.png`: where the mask's edge runs, close up on the largest mine, and patch sizes."""
-    small = thinned(mask)
-    mine = small == MINE
-    figure, axes = _panels(3, small.shape, 3)
-    axes[0].imshow(overlay(rgb, _outline_of(mine), YELLOW, 1.0))
-    axes[0].set_title("Edge of the mask")
-    scale_bar(axes[0], grid, small.shape)
-    patches, count = scipy.ndimage.label(mine, np.ones((3, 3)))
-    if count:
-        largest = int(np.argmax(np.bincount(patches.ravel())[1:]))
-        rows, cols = scipy.ndimage.find_objects(patches)[largest]
-        near = tuple(slice(max(0, s.start - 12), s.stop + 12) for s in (rows, cols))
-        axes[1].imshow(overlay(rgb[near], _outline_of(mine)[near], YELLOW, 1.0))
-    axes[1].set_title("Largest mine, close up")
-    _patch_sizes(axes[2], mask, grid)
-    save(figure, path)
-
-
-def _patch_sizes(ax: Axes, mask: Mask, grid: GeoBox) -> None:
-    patches, count = scipy.ndimage.label(mask == MINE, np.ones((3, 3)))
-    sizes_px = np.bincount(patches.ravel())[1:]
-    sizes = np.sort(sizes_px)[::-1] * hectares(mask, grid, MINE) / max(int(sizes_px.sum()), 1)
-    shown = sizes[:30]
-    ax.barh(np.arange(len(shown)), shown, color=BLUE)
-    ax.invert_yaxis()
-    ax.set_xlabel("hectares")
-    ax.set_xticks(np.linspace(0, float(shown.max()) if len(shown) else 1.0, 5).round(1))
-    ax.set_ylabel("patch, largest first")
-    small = int((sizes_px < SMALL_PATCH_PX).sum())
-    ax.set_title(f"{count} patches, {small} under {SMALL_PATCH_PX} px")
 
 
 def draw_history(path: Path, history: Sequence[dict[str, float]], best_epoch: int) -> None:

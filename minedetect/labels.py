@@ -21,7 +21,7 @@ from shapely.geometry.base import BaseGeometry
 from minedetect.errors import BadInput
 from minedetect.grid import require_same_grid, shape_of
 from minedetect.measure import polygon_hectares
-from minedetect.raster import BACKGROUND, IGNORE, MINE, Mask, open_raster, read_classes
+from minedetect.raster import BACKGROUND, IGNORE, MINE, Mask, class_values, open_raster, read_classes
 from minedetect.vectors import Features, read_geojson, read_packed
 
 MOST_TEXT = 200
@@ -227,16 +227,16 @@ def _mask_from_raster(labels: Labels, grid: GeoBox, warp: bool) -> Mask:
         raster = raster.onto(grid, nearest=True)
     require_same_grid(raster.grid, grid, "Image and mask")
     values = read_classes(raster)
-    found = {int(v) for v in np.unique(values)}
+    found = class_values(values)
     if labels.mine_classes:
         mask = np.where(np.isin(values, labels.mine_classes), MINE, BACKGROUND)
         mask[values == IGNORE] = IGNORE
-    elif found <= {BACKGROUND, MINE, IGNORE}:
+    elif set(found) <= {BACKGROUND, MINE, IGNORE}:
         mask = values
     else:
         raise BadInput(
             "CLASSES",
-            f"{labels.path.name} holds the values {sorted(found)[:12]}; a mask holds 0, 1 and 255. "
+            f"{labels.path.name} holds the values {found[:12]}; a mask holds 0, 1 and 255. "
             "Say which values are mines: --mine-class N.",
         )
     if not (mask == BACKGROUND).any():
@@ -245,7 +245,7 @@ def _mask_from_raster(labels: Labels, grid: GeoBox, warp: bool) -> Mask:
             f"{labels.path.name} marks no pixel as background. If 0 is tagged as its nodata value, remove that tag.",
         )
     if not (mask == MINE).any():
-        raise BadInput("NO_MINE", f"{labels.path.name} marks no pixel as mine; it holds {sorted(found)[:12]}.")
+        raise BadInput("NO_MINE", f"{labels.path.name} marks no pixel as mine; it holds {found[:12]}.")
     return mask.astype(np.uint8)
 
 

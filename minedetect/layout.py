@@ -31,7 +31,8 @@ from minedetect.split import TEST, TRAINING, VALIDATION, Split, part_map
 
 UNUSED = 0
 NAMES = MappingProxyType({TRAINING: "training", VALIDATION: "validation", TEST: "test", UNUSED: "gap"})
-MOST_NAMES = 30
+NAME_SHARE = 0.14, 0.04
+"""Width and height of a name on the map of places, as shares of its span."""
 EDGE_STEP_PX = 64
 """Longest straight edge that is moved into degrees by its ends alone."""
 
@@ -235,13 +236,22 @@ def draw_places(path: Path, grids: Sequence[GeoBox], names: Sequence[str], split
         ax.add_patch(Polygon(outline, facecolor=look.colour, alpha=0.55, hatch=look.hatch, edgecolor="black"))
         centre = outline.mean(axis=0)
         ax.plot(*centre, look.marker, color=look.colour, markeredgecolor="black", markersize=8)
-        if len(names) <= MOST_NAMES:
+        if _stands_alone(centre, outlines):
             ax.annotate(plain(name), centre, xytext=(0, 8), textcoords="offset points", ha="center", fontsize=8)
     _frame(ax, np.concatenate(outlines))
     ax.set_title("What each scene is for")
     keys = [_place_key(bit, bits, grids, split) for bit in NAMES if bit in bits]
     figure.legend(handles=keys, loc="outside lower center", fontsize=9)
     save(figure, path)
+
+
+def _stands_alone(centre: npt.NDArray[np.float64], outlines: Sequence[npt.NDArray[np.float64]]) -> bool:
+    """Whether a name fits beside a scene without covering another scene's."""
+    centres = np.stack([outline.mean(axis=0) for outline in outlines])
+    span = float(np.ptp(np.concatenate(outlines), axis=0).max())
+    away = np.abs(centres - centre) / max(span, 1e-9)
+    close = (away[:, 0] < NAME_SHARE[0]) & (away[:, 1] < NAME_SHARE[1])
+    return int(close.sum()) == 1
 
 
 def _footprints(grids: Sequence[GeoBox]) -> list[npt.NDArray[np.float64]]:

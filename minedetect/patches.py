@@ -54,8 +54,9 @@ def patches_of(chosen: npt.NDArray[np.bool_], grid: GeoBox) -> Patches:
 
 def feature_collection(geometries: Sequence[BaseGeometry], properties: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A GeoJSON FeatureCollection (RFC 7946: longitude, latitude on WGS 84), seven decimals."""
+    rounded = [shapely.set_precision(g, 1e-7) for g in geometries]
     features = [
-        {"type": "Feature", "properties": p, "geometry": mapping(shapely.orient_polygons(shapely.set_precision(g, 1e-7)))}
-        for g, p in zip(geometries, properties, strict=True)
+        {"type": "Feature", "properties": p, "geometry": mapping(g)}
+        for g, p in zip(shapely.orient_polygons(rounded), properties, strict=True)
     ]
     return {"type": "FeatureCollection", "features": features}

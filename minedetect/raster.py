@@ -28,6 +28,8 @@ BACKGROUND, MINE, IGNORE = 0, 1, 255
 CHANGE_NODATA = -128
 MOST_PHYSICAL = 1e30
 """No measurement is larger; untagged fill such as -3.4e38 is."""
+MOST_CLASS = 2**24
+"""Larger whole numbers are not exact in float32."""
 CHUNK_BYTES = 64 * 2**20
 
 
@@ -205,22 +207,31 @@ def _read_valid(dataset: Any, indexes: list[int], window: Window) -> Float:
     return pixels
 
 
-def read_classes(raster: Raster) -> npt.NDArray[np.int64]:
+def read_classes(raster: Raster) -> npt.NDArray[np.int32]:
     """The whole first band of a class raster as whole numbers.
 
     Returns:
-        int64 (H, W); IGNORE where there is no observation.
+        int32 (H, W); IGNORE where there is no observation.
 
     Raises:
         BadInput: it cannot be decoded, or holds fractions.
     """
-    classes = np.empty(raster.shape, np.int64)
+    classes = np.empty(raster.shape, np.int32)
     for band in row_bands(raster.shape):
         pixels = read(raster, band, [0])[0]
-        if (np.nan_to_num(pixels) % 1 != 0).any():
-            raise BadInput("CLASSES", f"{raster.path.name} holds fractions; a class raster holds whole numbers.")
+        if (np.nan_to_num(pixels) % 1 != 0).any() or (np.abs(np.nan_to_num(pixels)) > MOST_CLASS).any():
+            raise BadInput(
+                "CLASSES",
+                f"{raster.path.name} holds fractions or huge values; a class raster holds small whole numbers.",
+            )
         classes[band.rows] = np.where(np.isnan(pixels), IGNORE, np.rint(np.nan_to_num(pixels)))
     return classes
+
+
+def class_values(classes: npt.NDArray[Any]) -> list[int]:
+    """The values that occur in a class raster (H, W), ascending."""
+    found = {int(v) for band in row_bands((classes.shape[0], classes.shape[1])) for v in np.unique(classes[band.rows])}
+    return sorted(found)
 
 
 def valid(pixels: Float) -> npt.NDArray[np.bool_]:

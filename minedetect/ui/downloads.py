@@ -24,7 +24,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
         f"scenes/*/{runs.MASK}",
     ),
     "Outlines": (runs.CHANGE_POLYGONS, runs.mines_name("*")),
-    "Model and its training": (runs.MODEL, runs.EVALUATION, runs.METRICS, runs.HISTORY, runs.SPLIT),
+    "Model and its training": (
+        runs.MODEL,
+        runs.EVALUATION,
+        runs.METRICS,
+        runs.HISTORY,
+        runs.SPLIT,
+        runs.SPLIT_PICTURE,
+        runs.SPLIT_AREAS,
+    ),
     "Mask checks": (
         runs.QUALITY,
         runs.MASK_PICTURE,
