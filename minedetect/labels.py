@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 import rasterio.features
 import shapely
 from odc.geo.geobox import GeoBox
+from shapely.affinity import translate
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
@@ -44,7 +45,8 @@ class Outline:
         status_given: the status as written.
         claimed_ha: the `area_ha` attribute, or None.
         geometry: repaired polygons in longitude, latitude degrees (WGS 84).
-        repair_ha: hectares the repair moved.
+        repair_ha: hectares by which the repair changed the area as it was written.
+        repaired: whether the outline crossed itself.
     """
 
     index: int
@@ -55,6 +57,7 @@ class Outline:
     claimed_ha: float | None
     geometry: BaseGeometry
     repair_ha: float
+    repaired: bool = False
 
     @property
     def title(self) -> str:
@@ -125,7 +128,8 @@ def _collect(path: Path, features: Features) -> Labels:
         repaired = _polygons(geometry)
         if repaired is not None:
             moved_ha = 0.0 if geometry.is_valid else abs(polygon_hectares(geometry) - polygon_hectares(repaired))
-            outlines.append(_outline(index, record, repaired, moved_ha))
+            outline = _outline(index, record, repaired, moved_ha)
+            outlines.append(replace(outline, repaired=not geometry.is_valid))
     if not outlines:
         raise BadInput("NO_POLYGONS", f"{path.name} holds no polygon. Draw or export mine outlines as polygons.")
     dropped = len(features.records) - len(outlines)
@@ -255,9 +259,35 @@ def outline_zones(labels: Labels, grid: GeoBox) -> npt.NDArray[np.int32]:
     Returns:
         int32 (H, W); 0 outside all. Where outlines overlap, the first in the file keeps the pixel.
     """
-    on_grid = gpd.GeoSeries([o.geometry for o in labels.outlines], crs="EPSG:4326").to_crs(str(grid.crs))
-    numbered = [(g, n) for n, g in enumerate(on_grid, start=1) if not g.is_empty]
+    numbered = [(g, n) for n, g in enumerate(on_grid(labels.outlines, grid), start=1) if not g.is_empty]
     zones: npt.NDArray[np.int32] = rasterio.features.rasterize(
         numbered[::-1], out_shape=shape_of(grid), transform=grid.transform, fill=0, dtype="int32"
     )
     return zones
+
+
+def on_grid(outlines: Sequence[Outline], grid: GeoBox) -> npt.NDArray[np.object_]:
+    """Valid polygons in the grid's CRS, in the turn of longitudes that the image uses."""
+    as_drawn = gpd.GeoSeries([o.geometry for o in outlines], crs="EPSG:4326")
+    shapes = [polygonal(shape) for shape in as_drawn.to_crs(str(grid.crs))]
+    if grid.crs is not None and grid.crs.geographic:
+        middle_deg = (grid.transform @ (grid.shape[1] / 2, grid.shape[0] / 2))[0]
+        shapes = [_turned(shape, middle_deg) for shape in shapes]
+    return np.array(shapes, dtype=object)
+
+
+def polygonal(shape: BaseGeometry) -> BaseGeometry:
+    """The polygons of a shape, valid; nothing where a coordinate is not finite."""
+    if not np.isfinite(shapely.get_coordinates(shape)).all():
+        return MultiPolygon()
+    valid = shape if shape.is_valid else shapely.make_valid(shape)
+    if isinstance(valid, Polygon | MultiPolygon):
+        return valid
+    return shapely.union_all([p for p in shapely.get_parts(valid) if isinstance(p, Polygon | MultiPolygon)])
+
+
+def _turned(shape: BaseGeometry, middle_deg: float) -> BaseGeometry:
+    """A shape in degrees with each part moved by whole turns to within half a turn of the image's middle."""
+    parts = shapely.get_parts(shape)
+    turns = [360 * round((middle_deg - part.centroid.x) / 360) for part in parts]
+    return shapely.union_all([translate(part, turn) for part, turn in zip(parts, turns, strict=True)])

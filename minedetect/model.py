@@ -124,7 +124,8 @@ def pick_device(settings: DeviceSettings) -> Device:
         capable = torch.cuda.is_bf16_supported()
         name = torch.cuda.get_device_name()
     else:
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(len(os.sched_getaffinity(0)))
         capable = _cpu_has_bf16()
         name = f"CPU, {torch.get_num_threads()} threads"
     if settings.precision == "bf16" and not capable:

@@ -6,19 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import shapely
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
-from shapely.affinity import translate
-from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from minedetect.findings import Check, counted, listed
 from minedetect.grid import WGS84, pixel_size_m, to_lonlat
-from minedetect.labels import Outline
+from minedetect.labels import Outline, on_grid, polygonal
 from minedetect.measure import M2_PER_HA, zone_hectares
 
 FEW_PX = 9
@@ -77,7 +74,7 @@ def place(
         zones: int32 (H, W), number of the outline (from 1) that owns each pixel.
         observed: bool (H, W).
     """
-    shapes, footprint, to_degrees = _on_grid(outlines, grid), grid.extent.geom, to_lonlat(grid)
+    shapes, footprint, to_degrees = on_grid(outlines, grid), grid.extent.geom, to_lonlat(grid)
     shapely.prepare(footprint)
     whole = shapely.covers(footprint, shapes)
     # One pass for both figures: even numbers are observed pixels, odd ones are not.
@@ -91,39 +88,12 @@ def place(
 
 
 def _inside_ha(area_ha: float, shape: BaseGeometry, footprint: BaseGeometry, to_degrees: Transformer) -> float:
-    held = _polygonal(shapely.intersection(shape, footprint))
+    held = polygonal(shapely.intersection(shape, footprint))
     if held.is_empty:
         return 0.0
     # Both in the grid's CRS, whose straight lines are not quite the outline's own: the difference cancels that.
     lost_ha = _hectares(shape, to_degrees) - _hectares(held, to_degrees)
     return float(np.clip(area_ha - lost_ha, 0.0, area_ha))
-
-
-def _on_grid(outlines: Sequence[Outline], grid: GeoBox) -> npt.NDArray[np.object_]:
-    """Valid polygons in the grid's CRS, in the turn of longitudes that the image uses."""
-    as_drawn = gpd.GeoSeries([o.geometry for o in outlines], crs="EPSG:4326")
-    shapes = [_polygonal(shape) for shape in as_drawn.to_crs(str(grid.crs))]
-    if grid.crs is not None and grid.crs.geographic:
-        middle_deg = (grid.transform @ (grid.shape[1] / 2, grid.shape[0] / 2))[0]
-        shapes = [_turned(shape, middle_deg) for shape in shapes]
-    return np.array(shapes, dtype=object)
-
-
-def _polygonal(shape: BaseGeometry) -> BaseGeometry:
-    """The polygons of a shape, valid; nothing where a coordinate is not finite."""
-    if not np.isfinite(shapely.get_coordinates(shape)).all():
-        return MultiPolygon()
-    valid = shape if shape.is_valid else shapely.make_valid(shape)
-    if isinstance(valid, Polygon | MultiPolygon):
-        return valid
-    return shapely.union_all([p for p in shapely.get_parts(valid) if isinstance(p, Polygon | MultiPolygon)])
-
-
-def _turned(shape: BaseGeometry, middle_deg: float) -> BaseGeometry:
-    """A shape in degrees with each part moved by whole turns to within half a turn of the image's middle."""
-    parts = shapely.get_parts(shape)
-    turns = [360 * round((middle_deg - part.centroid.x) / 360) for part in parts]
-    return shapely.union_all([translate(part, turn) for part, turn in zip(parts, turns, strict=True)])
 
 
 def moved(shapes: Any, to: Transformer) -> Any:
@@ -175,14 +145,14 @@ def _outside(drawn: Sequence[Drawn], pixel_ha: float) -> Check:
 
 
 def _repairs(drawn: Sequence[Drawn]) -> Check:
-    repaired = [d for d in drawn if d.outline.repair_ha > 0]
+    repaired = [d for d in drawn if d.outline.repaired]
     if not repaired:
-        return Check("validity", "ok", "No outline needed a repair that moved ground.")
+        return Check("validity", "ok", "No outline needed a repair.")
     named = listed([f"{d.title} ({d.outline.repair_ha:,.2f} ha)" for d in repaired])
     return Check(
         "validity",
         "warning",
-        f"{counted(len(repaired), 'outline')} crossing themselves were repaired, which moved hectares: {named}. "
+        f"{counted(len(repaired), 'outline')} crossing themselves were repaired; that moved {named}. "
         "Look at them on the mask's picture, and draw them again if the repair is not what was meant.",
     )
 
@@ -232,10 +202,10 @@ def _overlaps(drawn: Sequence[Drawn], doubles: list[list[int]], to_degrees: Tran
     left, right = _crossing(shapes)
     shared = shapely.intersection(shapes[left], shapes[right])
     some = shapely.area(shared) > 0  # neighbours that only touch share a line
-    pieces = [_polygonal(piece) for piece in shared[some]]
+    pieces = [polygonal(piece) for piece in shared[some]]
     sized = [_hectares(piece, to_degrees) for piece in pieces]
     pairs = sorted(zip(sized, numbers[left[some]].tolist(), numbers[right[some]].tolist(), strict=True), reverse=True)
-    shared_ha = _hectares(_polygonal(shapely.union_all(pieces)), to_degrees)
+    shared_ha = _hectares(polygonal(shapely.union_all(pieces)), to_degrees)
     return _Overlaps(shared_ha, pairs, len(left) < MOST_PAIRS)
 
 

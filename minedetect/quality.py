@@ -22,6 +22,7 @@ from minedetect.raster import IGNORE, MINE, Mask, require_shape
 
 FEW_MINE_SHARE = 0.002
 MANY_MINE_SHARE = 0.5
+MOST_UNKNOWN = 0.5
 INVALID_SHARE = 0.05
 RAGGED_SHARE = 0.5
 
@@ -115,6 +116,7 @@ def check(subject: Subject) -> Quality:
         _definition(subject.mine_definition),
         _balance(measured),
         _observed(measured),
+        _unknown(subject.mask),
         _edges(measured),
         _border(measured),
     ]
@@ -257,6 +259,18 @@ def _observed(measured: _Measured) -> Check:
         "observed",
         "warning",
         f"{message}{where}. They teach nothing and count for nothing; look for an image without clouds or gaps there.",
+    )
+
+
+def _unknown(mask: Mask) -> Check:
+    share = float((mask == IGNORE).mean())
+    if share <= MOST_UNKNOWN:
+        return Check("unknown", "ok", f"{share:.2%} of the labels are unknown.")
+    return Check(
+        "unknown",
+        "warning",
+        f"{share:.1%} of the labels are unknown (255, or the mask's nodata value); they teach nothing. "
+        "If 0 means background and is tagged as nodata, remove that tag.",
     )
 
 
