@@ -82,6 +82,9 @@ MASKS = {
     "unknown": np.full((200, 240), IGNORE, np.uint8),
 }
 MASKS["few"][5:13, 5:14] = 1
+MASKS["sparse"] = MASKS["unknown"].copy()
+MASKS["sparse"][5:45] = 0
+MASKS["sparse"][10:40, 10:40] = 1
 CLOUD, SEEN_NOWHERE, SMALL_HOLE = OBSERVED.copy(), np.zeros_like(OBSERVED), OBSERVED.copy()
 CLOUD[:20] = False
 SMALL_HOLE[30:32, 30:32] = False
@@ -95,7 +98,7 @@ SMALL_HOLE[30:32, 30:32] = False
         ("balance", "warning", "0.15%", {"mask": MASKS["few"]}),
         ("balance", "warning", "100.00%", {"mask": MASKS["most"]}),
         ("edges", "warning", "ragged", {"mask": MASKS["ragged"]}),
-        ("unknown", "warning", "tagged as nodata", {"mask": MASKS["unknown"]}),
+        ("unknown", "warning", "80.0% of the labels", {"mask": MASKS["sparse"]}),
         ("definition", "warning", "--mine-definition", {"mine_definition": " "}),
         ("observed", "warning", "10.00%", {"observed": CLOUD}),
         ("observed", "warning", "mine 1 (0.04 of 16.", {"observed": SMALL_HOLE}),
