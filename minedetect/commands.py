@@ -132,11 +132,19 @@ def check(
         pair: image of the second date, to be compared with the first.
         out: folder for mask, pictures and quality.json.
     """
-    from minedetect.dates import check_pair
-    from minedetect.prepare import findings_json, write_scene
-    from minedetect.scenes import SceneFiles, scene_to_check
+    from minedetect.intake import admit
+    from minedetect.tiff import Limits
 
     face, chosen = Face(json), settings_of(settings, computes=False)
+    admit([p for p in (image, labels, pair) if p], Limits.of(chosen), chosen.layer)
+
+    from minedetect.prepare import (  # after the files are known to be sound: these load slowly
+        findings_json,
+        write_scene,
+    )
+    from minedetect.scenes import SceneFiles, scene_to_check
+    from minedetect.second import check_pair
+
     scene = scene_to_check(SceneFiles(image, labels, image.stem, tuple(mine_class or ())), chosen)
     second, both = check_pair(scene, pair, chosen) if pair else ((), None)
     content = findings_json(scene, both, second)

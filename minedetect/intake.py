@@ -16,16 +16,17 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import shapely
 from rasterio.errors import RasterioError
 
 from minedetect.environment import guard_gdal
 from minedetect.errors import BadInput
-from minedetect.labels import RASTER_SUFFIXES, Labels, Outline, open_labels
-from minedetect.raster import Raster, open_raster, read_through
+from minedetect.raster import RASTER_SUFFIXES, Raster, open_raster, read_through
 from minedetect.tiff import Limits
+
+if TYPE_CHECKING:
+    from minedetect.labels import Labels
 
 MEMORY_BYTES = 3 * 2**30
 CPU_S, WALL_S = 20, 30
@@ -107,6 +108,8 @@ def open_user_labels(
     Raises:
         BadInput: they cannot be used.
     """
+    from minedetect.labels import open_labels
+
     admit([path], limits, layer)
     found = _admitted[Identity.of(path, limits or Limits(), layer)].labels
     return open_labels(path, mine_classes) if found is None else found
@@ -122,10 +125,9 @@ def examine(path: Path, limits: Limits, layer: str = "") -> Findings:
         if path.suffix.lower() in RASTER_SUFFIXES:
             read_through(open_raster(path, limits))
             return Findings(None)
-        return Findings(open_labels(path, layer=layer))
+        return Findings(_outlines(path, layer))
     except (
         RasterioError,
-        shapely.errors.ShapelyError,
         zlib.error,
         UnicodeError,
         NotImplementedError,
@@ -137,6 +139,18 @@ def examine(path: Path, limits: Limits, layer: str = "") -> Findings:
         SystemError,
     ) as error:
         raise BadInput("CORRUPT", f"{path} is damaged or not what its name says ({error}). Export it again.") from error
+
+
+def _outlines(path: Path, layer: str) -> Labels:
+    """Outlines of a polygon file, in this process."""
+    from shapely.errors import ShapelyError  # what reads outlines loads slowly, and images do without
+
+    from minedetect.labels import open_labels
+
+    try:
+        return open_labels(path, layer=layer)
+    except ShapelyError as error:
+        raise BadInput("CORRUPT", f"{path} holds shapes that cannot be mended ({error}). Draw them again.") from error
 
 
 def _examined(paths: list[Path], limits: Limits, layer: str) -> Iterator[Findings]:
@@ -173,6 +187,10 @@ def _findings(path: Path, answer: dict[str, Any]) -> Findings:
     told = answer["labels"]
     if told is None:
         return Findings(None)
+    import shapely
+
+    from minedetect.labels import Labels, Outline
+
     outlines = tuple(Outline(**{**o, "geometry": shapely.from_wkb(o["geometry"])}) for o in told["outlines"])
     return Findings(Labels(path, outlines, tuple(told["notes"]), undecided=told["undecided"]))
 
@@ -180,6 +198,8 @@ def _findings(path: Path, answer: dict[str, Any]) -> Findings:
 def _plain(labels: Labels | None) -> dict[str, Any] | None:
     if labels is None:
         return None
+    import shapely
+
     outlines = [{**vars(o), "geometry": shapely.to_wkb(o.geometry, hex=True)} for o in labels.outlines]
     return {"outlines": outlines, "notes": labels.notes, "undecided": labels.undecided}
 

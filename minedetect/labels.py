@@ -22,11 +22,10 @@ from shapely.geometry.base import BaseGeometry
 from minedetect.errors import BadInput
 from minedetect.grid import require_same_grid, shape_of
 from minedetect.measure import polygon_hectares
-from minedetect.raster import BACKGROUND, IGNORE, MINE, Mask, class_values, open_raster, read_classes
+from minedetect.raster import BACKGROUND, IGNORE, MINE, RASTER_SUFFIXES, Mask, class_values, open_raster, read_classes
 from minedetect.vectors import Features, read_geojson, read_packed
 
 MOST_TEXT = 200
-RASTER_SUFFIXES = (".tif", ".tiff", ".gtif")
 STATUSES = {
     "active": ("active", "acttive", "activ", "aktive"),
     "inactive": ("inactive", "abandoned", "closed", "in-active"),

@@ -26,6 +26,7 @@ BACKGROUND, MINE, IGNORE = 0, 1, 255
 """Values of every class raster: 255 is unknown or unobserved and counts for nothing."""
 
 CHANGE_NODATA = -128
+RASTER_SUFFIXES = (".tif", ".tiff", ".gtif")
 MOST_PHYSICAL = 1e30
 """No measurement is larger; untagged fill such as -3.4e38 is."""
 MOST_CLASS = 2**24
