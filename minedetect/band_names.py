@@ -19,7 +19,7 @@ PROPOSALS = {
 
 def canonical(name: str) -> str:
     """One spelling of a band name: "B02", "b2" and "Band 2" are "B2"; "B8A" stays itself."""
-    text = name.strip().upper().replace("BAND", "B").replace(" ", "").replace("_", "")
+    text = re.sub(r"[\s_]+", "", name.upper()).replace("BAND", "B")
     numbered = re.fullmatch(r"B?0*(\d+)(A?)", text)
     return f"B{numbered[1]}{numbered[2]}" if numbered else text
 

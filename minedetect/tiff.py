@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
+from pyproj.exceptions import ProjError
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 
@@ -20,6 +21,8 @@ from minedetect.grid import on_earth
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 SIDECARS = (".ovr", ".msk", ".aux.xml")
+POINTING_DOMAINS = {"OVERVIEWS", "GEOLOCATION", "ProxyOverviewRequest"}
+"""Metadata by which a TIFF makes GDAL open another file in its place."""
 MAX_BANDS = 64
 MAX_BLOCK_BYTES = 64 * 2**20
 HEADER_BYTES = 8
@@ -72,6 +75,8 @@ def check_header(path: Path, dataset: Any, limits: Limits) -> None:
     Raises:
         BadInput: too large, of an unfit sample type, a palette, or without a place on the Earth.
     """
+    if POINTING_DOMAINS & set(dataset.tag_namespaces()):
+        raise BadInput("OVERVIEWS", f"{path} names other files in its metadata. Export it as a plain GeoTIFF.")
     _check_size(path, dataset, limits)
     _check_samples(path, dataset)
     _check_place(path, dataset)
@@ -141,7 +146,15 @@ def _check_place(path: Path, dataset: Any) -> None:
             f"{path} has a coordinate system that is not tied to the Earth ({crs.to_string()[:80]}). "
             "Assign the right one, then try again.",
         )
-    if not on_earth(GeoBox(dataset.shape, transform, crs)):
+    try:
+        inside = on_earth(GeoBox(dataset.shape, transform, crs))
+    except ProjError as error:
+        raise BadInput(
+            "CRS_UNUSABLE",
+            f"{path} has a coordinate system that does not lead to longitude and latitude ({crs.to_string()[:80]}). "
+            "Assign the right one, then try again.",
+        ) from error
+    if not inside:
         raise BadInput(
             "OFF_EARTH",
             f"{path} lies outside the Earth by its coordinate system {crs.to_string()[:80]}. "

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import sqlite3
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from typing import Any
 import geopandas as gpd
 import pyogrio
 import shapely
-from pyproj import CRS
-from pyproj.exceptions import CRSError
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError, ProjError
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
@@ -190,11 +191,15 @@ def usable(path: Path, crs: CRS) -> CRS:
     Raises:
         BadInput: it is not.
     """
-    if not (crs.is_geographic or crs.is_projected or crs.is_compound):
+    try:
+        if crs.is_geographic or crs.is_projected or crs.is_compound:
+            Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+            return crs.to_2d()
+        raise ProjError("it is a local one")
+    except ProjError as error:
         raise BadInput(
             "CRS_UNUSABLE", f"{path.name} has a coordinate system not tied to the Earth. Export it as EPSG:4326."
-        )
-    return crs.to_2d()
+        ) from error
 
 
 def read_packed(path: Path, layer: str = "") -> Features:
@@ -213,8 +218,10 @@ def read_packed(path: Path, layer: str = "") -> Features:
     else:
         code, (chosen, undecided), content = "NOT_SHP", (None, ""), shapefile_of(path)
     try:
-        # From memory: nothing beside the file is looked at, nothing is left beside it.
-        frame = pyogrio.read_dataframe(content, layer=chosen, on_invalid="ignore", force_2d=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a file in memory has no suffix for OGR to approve of
+            # From memory: nothing beside the file is looked at, nothing is left beside it.
+            frame = pyogrio.read_dataframe(content, layer=chosen, on_invalid="ignore", force_2d=True)
     except (
         pyogrio.errors.DataSourceError,
         pyogrio.errors.DataLayerError,
@@ -225,6 +232,8 @@ def read_packed(path: Path, layer: str = "") -> Features:
         CRSError,
         ValueError,
         OverflowError,
+        IndexError,  # pyogrio on a shapefile whose index was cut
+        NameError,  # pyogrio on a .prj that is no text
         shapely.errors.ShapelyError,
     ) as error:
         raise BadInput(code, f"{path.name} cannot be read as polygons ({error}). Export it again.") from error
