@@ -15,10 +15,10 @@ import numpy as np
 
 from minedetect.bands import BandContract
 from minedetect.cog import CogProfile, write_cog
-from minedetect.presets import settings_from
 from minedetect.model import Detector, UNet, pick_device
 from minedetect.pipeline import scene_reader
 from minedetect.predict import Output, network_of, plan, predict_scene
+from minedetect.presets import settings_from
 from minedetect.raster import open_raster
 from minedetect.synthetic import BANDS, make_district
 

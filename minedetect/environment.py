@@ -6,6 +6,7 @@ and pyogrio each bring a GDAL of their own; both read the same variables.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import MutableMapping
 
@@ -39,6 +40,11 @@ GDAL = {
 }
 
 
+def _about_the_ground(record: logging.LogRecord) -> bool:
+    """Whether a message of GDAL is worth a user's time: each GDAL complains of drivers that only the other has."""
+    return "to unload from" not in record.getMessage()
+
+
 def guard_gdal(environment: MutableMapping[str, str], *, force: bool = False) -> None:
     """Set what GDAL may do, before it is loaded.
 
@@ -49,3 +55,4 @@ def guard_gdal(environment: MutableMapping[str, str], *, force: bool = False) ->
     for name, value in GDAL.items():
         if force or name not in environment:
             environment[name] = value
+    logging.getLogger("rasterio._env").addFilter(_about_the_ground)

@@ -53,7 +53,8 @@ class Identity:
             told = path.stat()
         except OSError as error:
             raise BadInput("NOT_FOUND", f"{path} cannot be read: {error.strerror}. Check the path.") from error
-        return cls(str(path.absolute()), told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, layer, limits)
+        chosen = layer if path.suffix.lower() == ".gpkg" else ""
+        return cls(str(path.absolute()), told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, chosen, limits)
 
 
 @dataclass(frozen=True)
