@@ -197,6 +197,15 @@ class GateSettings(SettingsGroup):
     review_shift_px: Annotated[
         float, Field(gt=0, le=100, description="Shift between the dates, in pixels, beyond which a person must look.")
     ] = 1.0
+    review_matching: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=10,
+            description="Change of the second date's mine area by --match-radiometry, as a share, "
+            "beyond which a person must look.",
+        ),
+    ] = 0.1
     review_drift: Annotated[
         float,
         Field(

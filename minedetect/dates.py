@@ -22,6 +22,9 @@ from minedetect.season import acquired
 from minedetect.second import second_date_checks
 from minedetect.tiff import Limits
 
+UNEVEN_GAIN = 1.15
+"""Sensors and haze change the bands much alike; plants turning green or dry do not."""
+
 
 @dataclass(frozen=True)
 class DateFiles:
@@ -181,6 +184,7 @@ def _matched(dates: Dates, pair: PairQuality) -> tuple[Dates, str]:
         f"{band} x {gain:.3f} {bias:+.4f}"
         for band, gain, bias in zip(dates.names, matching.gain, matching.bias, strict=True)
     )
-    return replace(dates, readings=(dates.readings[0], reading)), (
-        f"{name} was matched to the first date on {matching.pixels:,} invariant pixels (IR-MAD): {told}."
-    )
+    note = f"{name} was matched to the first date on {matching.pixels:,} invariant pixels (IR-MAD): {told}."
+    if max(matching.gain) > UNEVEN_GAIN * min(matching.gain):
+        note += " The bands' gains differ much, as a change of season makes them: bare ground may be bent by it."
+    return replace(dates, readings=(dates.readings[0], reading)), note

@@ -82,6 +82,7 @@ def evidence_of(comparison: Comparison, found: Ledger) -> Evidence:
     labelled_ha = hectares(labelled, grid, 1)
     hidden = labelled & ((before == IGNORE) | (after == IGNORE))
     contract = comparison.detector.contract
+    matching = comparison.extra.get("matching")
     drift = {
         year: max(value_drift(contract, reading, raster).values())
         for year, reading, raster in zip(comparison.years, comparison.readings, comparison.rasters, strict=True)
@@ -95,7 +96,8 @@ def evidence_of(comparison: Comparison, found: Ledger) -> Evidence:
         after_ha=found.after_ha,
         drift=drift,
         shift_px=comparison.pair.shift_px,
-        band_drift={} if comparison.readings[1].matching else comparison.pair.drift,
+        band_drift={} if matching else comparison.pair.drift,
+        matching_ha=(matching["with_ha"], matching["without_ha"]) if matching else None,
         unobserved_share=hectares(hidden, grid, 1) / labelled_ha if labelled_ha else 0.0,
     )
 

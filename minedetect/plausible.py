@@ -43,6 +43,7 @@ class Evidence:
         drift: per date label, the largest share over the bands of values outside the training's limits.
         shift_px: shift between the dates as compared; None where it is not certain.
         band_drift: drift of each band between the dates on invariant pixels, as a share of its value span.
+        matching_ha: mine on the second date with and without matching; None where nothing was matched.
         unobserved_share: share of the labelled hectares without observation on either date.
     """
 
@@ -55,6 +56,7 @@ class Evidence:
     drift: Mapping[str, float]
     shift_px: float | None
     band_drift: Mapping[str, float]
+    matching_ha: tuple[float, float] | None
     unobserved_share: float
 
 
@@ -152,6 +154,14 @@ def _pair(evidence: Evidence, limits: GateSettings) -> list[str]:
             f"Ground that did not change differs between the dates by more than {limits.review_drift:.0%} of the value "
             f"span ({told}): another season, product or offset? Try --match-radiometry and compare the hectares."
         )
+    if evidence.matching_ha is not None:
+        matched, plain = evidence.matching_ha
+        if abs(matched - plain) > limits.review_matching * plain:
+            reasons.append(
+                f"Matching the second date changes its mine area from {plain:,.1f} to {matched:,.1f} ha, by more than "
+                f"{limits.review_matching:.0%}: where the season changed, it follows the vegetation and bends bare "
+                "ground. Compare both predictions with the image before you choose."
+            )
     return reasons
 
 
