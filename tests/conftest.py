@@ -12,14 +12,33 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import rasterio
+from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp
+from rasterio.io import MemoryFile
 
 hypothesis.settings.register_profile("laws", derandomize=True, database=None, deadline=None, max_examples=25)
 hypothesis.settings.load_profile("laws")
 
 WriteTiff = Callable[..., Path]
 WriteGeojson = Callable[..., Path]
+
+
+def as_tiff(pixels: npt.NDArray[Any], grid: GeoBox, *, bands: Sequence[str] = (), **options: Any) -> bytes:
+    """(C, H, W) pixels on a grid as the bytes of a GeoTIFF; options go to rasterio."""
+    count, height, width = pixels.shape
+    header = {"crs": str(grid.crs), "transform": grid.transform, "dtype": pixels.dtype, **options}
+    with MemoryFile() as memory:
+        with memory.open(driver="GTiff", count=count, height=height, width=width, **header) as file:
+            for number, band in enumerate(bands, start=1):
+                file.set_band_description(number, band)
+            file.write(pixels)
+        return bytes(memory.read())
+
+
+def upside_down(grid: GeoBox) -> GeoBox:
+    """The same ground with its south on top."""
+    return GeoBox(grid.shape, grid.transform @ Affine.translation(0, grid.shape[0]) @ Affine.scale(1, -1), grid.crs)
 
 
 @pytest.fixture

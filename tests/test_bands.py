@@ -9,22 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
+from conftest import upside_down
+from hypothesis import given
+from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
+from minedetect.band_names import name_bands
 from minedetect.bands import (
     BandContract,
-    canonical,
+    Reading,
     filled,
-    name_bands,
     reading_of,
-    training_bands,
-    training_sample,
+    sample_pixels,
     value_drift,
     value_limits,
 )
 from minedetect.errors import BandMismatch
-from minedetect.grid import pixel_size_m, whole
-from minedetect.raster import Raster, open_raster
+from minedetect.grid import Window, pixel_size_m, whole
+from minedetect.raster import Raster, open_raster, read
 
 GRID = GeoBox((40, 56), Affine(10, 0, 500_000, 0, -10, 8_600_000), "EPSG:32735")
 Make = Callable[..., Path]
@@ -46,53 +48,6 @@ def image(write_tiff: Make) -> Callable[..., Raster]:
         return open_raster(write_tiff(pixels, grid, name, bands=bands))
 
     return make
-
-
-@pytest.mark.parametrize("name", ["B02", "B2", "b2", " b02 ", "Band 2", "band_02", "BAND2", "2", "02"])
-def test_one_band_has_one_name(name: str) -> None:
-    assert canonical(name) == "B2"
-
-
-@pytest.mark.parametrize(
-    ("name", "same"), [("B8A", "B8A"), ("b8a", "B8A"), ("B08A", "B8A"), ("B11", "B11"), ("nir", "NIR"), ("B10", "B10")]
-)
-def test_other_bands_stay_themselves(name: str, same: str) -> None:
-    assert canonical(name) == same
-    assert canonical(canonical(name)) == same
-
-
-def test_names_come_from_the_file_then_from_the_user(image: Callable[..., Raster]) -> None:
-    named, bare = image(reflectance(), "B02", "b3", "Band 4"), image(reflectance(), name="bare.tif")
-    assert name_bands(named, "") == ("B2", "B3", "B4")
-    assert name_bands(bare, "b02,B3 ,B11") == ("B2", "B3", "B11")
-    assert name_bands(named, "RED,GREEN,BLUE") == ("RED", "GREEN", "BLUE")
-
-
-def test_given_names_of_a_named_file_choose_among_its_bands(image: Callable[..., Raster]) -> None:
-    named = image(reflectance(), "B02", "B03", "B04")
-    assert name_bands(named, "B4,B2") == ("B2", "B3", "B4")
-    assert training_bands(named, "B4,B2") == ("B4", "B2")
-    assert training_bands(named, "") == ("B2", "B3", "B4")
-
-
-@pytest.mark.parametrize(
-    ("count", "names", "given", "words"),
-    [
-        (5, (), "", "--bands B2,B3,B4,B8,B11"),
-        (2, (), "", "--bands NAME1,NAME2"),
-        (2, ("B2",), "", "--bands"),
-        (3, (), "B2,B3", "has 3 bands, but 2 names"),
-        (2, (), "B2,B3,B4", "has 2 bands, but 3 names"),
-        (2, (), "B2,B02", "twice"),
-        (2, ("B2", "B02"), "", "twice"),
-        pytest.param(2, (), "B2,", "name"),
-    ],
-)
-def test_bands_without_usable_names_are_refused(
-    image: Callable[..., Raster], count: int, names: tuple[str, ...], given: str, words: str
-) -> None:
-    with pytest.raises(BandMismatch, match=words):
-        name_bands(image(reflectance(count), *names), given)
 
 
 def test_bands_are_picked_and_ordered_by_name(image: Callable[..., Raster]) -> None:
@@ -196,26 +151,45 @@ def test_a_constant_band_scales_to_finite_values(value: float) -> None:
     assert np.isfinite(scaled).all()
 
 
-def test_only_valid_training_pixels_are_sampled() -> None:
+def of(pixels: np.ndarray) -> Callable[[Window], np.ndarray]:
+    return lambda window: pixels[:, window.rows, window.cols]
+
+
+def test_only_valid_pixels_of_the_area_are_sampled() -> None:
     pixels = reflectance(2)
     use = np.zeros((40, 56), bool)
     use[:20] = True
     pixels[:, 20:] = 1e6
     pixels[0, 3, 3] = np.nan
     pixels[1, 4, 4] = np.nan
-    taken = training_sample(pixels, use, seed=0)
+    taken = sample_pixels(of(pixels), use, seed=0)
     assert taken.shape == (2, 20 * 56 - 2)
     assert np.isfinite(taken).all()
     assert taken.max() <= 0.5
+    assert (taken == pixels[:, use & ~np.isnan(pixels).any(axis=0)]).all()
 
 
-def test_a_large_sample_is_thinned_the_same_way_each_time() -> None:
-    pixels = np.random.default_rng(0).random((1, 1100, 1000), np.float32)
-    use = np.ones((1100, 1000), bool)
-    first, again, other = (training_sample(pixels, use, seed) for seed in (0, 0, 1))
-    assert first.shape == (1, 1_000_000)
+def test_an_empty_area_gives_an_empty_sample() -> None:
+    assert sample_pixels(of(reflectance(2)), np.zeros((40, 56), bool), seed=0).size == 0
+
+
+@given(st.integers(1, 3000), st.integers(0, 5))
+def test_a_sample_is_thinned_evenly_to_about_as_many_as_are_enough(most: int, seed: int) -> None:
+    numbered = np.arange(1100 * 30, dtype=np.float32).reshape(1, 1100, 30)
+    use = np.ones((1100, 30), bool)
+    taken = sample_pixels(of(numbered), use, seed, most)[0]
+    assert abs(taken.size - most) <= 5 * np.sqrt(most)
+    assert np.unique(taken).size == taken.size
+    if most >= 300:
+        assert np.median(taken) == pytest.approx(numbered.size / 2, rel=0.25)
+
+
+def test_a_sample_is_thinned_the_same_way_each_time() -> None:
+    pixels = np.random.default_rng(0).random((1, 1100, 100), np.float32)
+    use = np.ones((1100, 100), bool)
+    first, again, other = (sample_pixels(of(pixels), use, seed, 5000) for seed in (0, 0, 1))
     assert (first == again).all()
-    assert not (first == other).all()
+    assert first.size != other.size or not (first == other).all()
 
 
 def test_scaling_maps_limits_to_zero_and_one_and_bounds_faults() -> None:
@@ -280,3 +254,64 @@ def test_unobserved_pixels_take_the_mean_of_the_observed() -> None:
     assert np.isnan(scaled[0, 1, 0]), "the input is left alone"
     assert (filled(np.full((2, 3, 3), np.nan, np.float32)) == 0).all()
     assert filled(whole) is whole
+
+
+def reading(**fields: object) -> Reading:
+    told = {"positions": (2, 0), "unit": "reflectance", "scale": 10_000.0, "offset": 0.0}
+    return Reading(**{**told, **fields})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_matching_is_a_gain_and_a_bias_of_each_band_in_the_unit(image: Callable[..., Raster], offset: float) -> None:
+    raster = image(np.rint(reflectance() * 10_000 + offset).astype("uint16"), "B2", "B3", "B4")
+    plain, matched = reading(offset=offset), reading(offset=offset, matching=((1.5, 0.01), (0.5, -0.2)))
+    seen = plain.read(raster, whole(GRID.shape))
+    expected = seen * np.float32([[[1.5]], [[0.5]]]) + np.float32([[[0.01]], [[-0.2]]])
+    assert matched.read(raster, whole(GRID.shape)) == pytest.approx(expected, abs=1e-6)
+    same = reading(offset=offset, matching=((1.0, 0.0), (1.0, 0.0)))
+    assert (same.read(raster, whole(GRID.shape)) == seen).all()
+
+
+def test_matching_keeps_what_is_unobserved(write_tiff: Make) -> None:
+    pixels = reflectance()
+    pixels[0, 3, 4] = np.nan
+    raster = open_raster(write_tiff(pixels, GRID))
+    seen = reading(scale=1.0, matching=((2.0, 1.0), (0.0, 5.0))).read(raster, whole(GRID.shape))
+    assert np.argwhere(np.isnan(seen)).tolist() == [[1, 3, 4]]
+
+
+@given(st.permutations([0, 1, 2]), st.integers(1, 3))
+def test_some_bands_are_read_as_all_are(order: list[int], count: int) -> None:
+    every = reading(positions=(4, 1, 3), matching=((1.5, 0.1), (0.5, -0.2), (2.0, 0.0)))
+    chosen = order[:count]
+    stored = np.random.default_rng(0).random((5, 4, 6), np.float32)
+    part = every.only(chosen)
+    whole_stack = every.converted(stored[list(every.positions)])
+    assert np.array_equal(part.converted(stored[list(part.positions)]), whole_stack[chosen])
+    assert part.only(range(count)) == part
+
+
+@pytest.mark.parametrize("bands", [None, (1,), (1, 0)])
+@pytest.mark.parametrize("most_px", [7, 20, 56, 900])
+def test_a_sample_of_a_reading_is_every_nth_of_what_it_reads(
+    image: Callable[..., Raster], most_px: int, bands: tuple[int, ...] | None
+) -> None:
+    raster = image(np.rint(reflectance() * 10_000).astype("uint16"), "B2", "B3", "B4")
+    matched = reading(matching=((1.5, 0.01), (0.5, -0.2)))
+    step = max(1, -(-56 // most_px))
+    expected = matched.read(raster, whole(GRID.shape))[:, ::step, ::step]
+    assert np.array_equal(matched.sample(raster, most_px, bands), expected[list(bands or (0, 1))])
+    assert max(expected.shape[1:]) <= most_px
+
+
+def test_what_was_said_of_the_file_is_said_of_its_reading(write_tiff: Make) -> None:
+    raster = open_raster(write_tiff(reflectance(2)[:, ::-1], upside_down(GRID), bands=("B2", "B4")))
+    plan = reading_of(raster, ("B2", "B4"), ("B2", "B4"))
+    assert any("flipped" in note for note in plan.notes)
+    assert np.array_equal(plan.read(raster, whole(GRID.shape)), read(raster, whole(GRID.shape)))
+
+
+def test_names_against_the_file_s_own_are_told(image: Callable[..., Raster]) -> None:
+    raster = image(reflectance(2), "B2", "B4")
+    assert any("as asked" in note for note in reading_of(raster, ("RED", "NIR"), ("RED", "NIR")).notes)
+    assert not reading_of(raster, ("B2", "B4"), ("B2", "B4")).notes

@@ -1,20 +1,24 @@
 """The command line as a user meets it: output, exit codes, one JSON object."""
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
 import pytest
 
 from minedetect.cli import main
-from minedetect.demo import write_inputs
+from minedetect.demo import district_job
 from minedetect.pipeline import Job
 from minedetect.runs import Run
 
-QUICK = ["--preset", "cpu", "--width", "8", "--epochs", "14", "--tile-px", "64"]
+QUICK = ["--preset", "cpu", "--width", "8", "--epochs", "5", "--tile-px", "64"]
 QUICK += ["--max-gap-px", "32", "--device", "cpu", "--window-px", "128"]
 
 
@@ -24,16 +28,31 @@ def call(*arguments: str | Path) -> int:
     return int(ending.value.code or 0)
 
 
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    return write_inputs(Run(tmp_path_factory.mktemp("district")), (256, 192), seed=0)
+@dataclass(frozen=True)
+class Demo:
+    """What `demo --json` left behind: its folder, its code, what it printed."""
+
+    folder: Path
+    code: int
+    printed: str
 
 
 @pytest.fixture(scope="module")
-def trained(inputs: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("trained")
-    assert call("train", "--scene", inputs.before, inputs.labels, "--out", run, *QUICK) == 0
-    return run
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    folder, printed = tmp_path_factory.mktemp("demo") / "d", io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        code = call("demo", folder, "--size", "256", "192", "--json", *QUICK)
+    return Demo(folder, code, printed.getvalue())
+
+
+@pytest.fixture(scope="module")
+def inputs(demo: Demo) -> Job:
+    return district_job(Run(demo.folder))
+
+
+@pytest.fixture(scope="module")
+def trained(demo: Demo) -> Path:
+    return demo.folder
 
 
 def spoken(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -44,9 +63,9 @@ def spoken(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return found
 
 
-def test_demo_prints_the_keys_of_a_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = call("demo", tmp_path / "d", "--size", "256", "192", "--json", *QUICK)
-    content = spoken(capsys)
+def test_demo_prints_the_keys_of_a_comparison(demo: Demo) -> None:
+    assert demo.printed.count("\n") == 1
+    content = json.loads(demo.printed)
     assert {
         "hectares",
         "new_ha",
@@ -60,8 +79,8 @@ def test_demo_prints_the_keys_of_a_comparison(tmp_path: Path, capsys: pytest.Cap
         "truth",
     } <= content.keys()
     assert set(content["hectares"]) == {"2016", "2025"}
-    assert code == (3 if content["verdict"] == "implausible" else 0)
-    names = {p.name for p in (tmp_path / "d" / "inputs").iterdir()}
+    assert demo.code == (3 if content["verdict"] == "implausible" else 0)
+    names = {p.name for p in (demo.folder / "inputs").iterdir()}
     assert names == {"before_2016.tif", "after_2025.tif", "mines_2016.geojson", "truth_2016.tif", "truth_2025.tif"}
 
 
@@ -109,6 +128,46 @@ def test_check_prints_its_keys_and_writes_pictures(
     assert content["verdict"] == "warning", "the outlines hold an id twice, and the scene is low"
     assert {c["name"] for c in content["checks"] if c["verdict"] == "warning"} >= {"ids", "size"}
     assert (tmp_path / "c" / "mask_visualization.png").is_file()
+
+
+def test_check_of_a_pair_tells_what_lies_between_the_dates(
+    inputs: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    days = ["--acquired", "2016-08-24", "--acquired-after", "2025-01-15"]
+    pair = ["--pair", inputs.after, "--out", tmp_path / "c", *days]
+    assert call("check", inputs.before, inputs.labels, *pair, "--json") == 0
+    content = spoken(capsys)
+    assert {"shift", "invariant_px", "common_ha"} <= content["pair"].keys()
+    verdicts = {c["name"]: c["verdict"] for c in content["checks"]}
+    assert verdicts["season"] == "warning"
+    assert verdicts["grid_after"] == "ok"
+    written = Run(tmp_path / "c").read_json("quality.json")
+    assert written["pair"] == content["pair"]
+    assert written["checks"] == content["checks"]
+
+
+def test_check_goes_on_where_a_layer_or_names_must_be_chosen_and_mask_does_not(
+    inputs: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = gpd.GeoDataFrame.from_features(json.loads(inputs.labels.read_text())["features"], crs="EPSG:4326")
+    for layer in ("old", "new"):
+        frame.to_file(tmp_path / "two.gpkg", layer=layer)
+    assert call("check", inputs.before, tmp_path / "two.gpkg", "--json") == 0
+    assert {"layer": "warning"}.items() <= {c["name"]: c["verdict"] for c in spoken(capsys)["checks"]}.items()
+    out = ["--out", tmp_path / "m.tif"]
+    assert call("mask", inputs.before, tmp_path / "two.gpkg", *out) == 2
+    assert "--layer" in capsys.readouterr().err
+    assert call("mask", inputs.before, tmp_path / "two.gpkg", *out, "--layer", "new", "--json") == 0
+    assert spoken(capsys)["mine_ha"] > 0
+
+
+def test_an_image_beyond_the_limits_is_refused_with_the_flag_to_raise(
+    inputs: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("check", inputs.before, inputs.labels, "--max-side-px", "200") == 2
+    said = capsys.readouterr().err
+    assert "--max-side-px" in said
+    assert "256 x 192" in said
 
 
 def test_change_of_bare_rasters(inputs: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
+import tempfile
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,16 +17,21 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
+from pyproj import Geod
 from shapely.geometry import mapping, shape
 
 from minedetect.errors import BadInput, GridMismatch
 from minedetect.labels import Labels, mask_on, normal_status, open_labels, outline_zones
-from minedetect.measure import hectares, polygon_hectares
+from minedetect.measure import hectares, polygon_hectares, zone_hectares
 from minedetect.raster import IGNORE
 
 GRID = GeoBox((120, 140), Affine(10, 0, 500_000, 0, -10, 8_600_000), "EPSG:32735")
 Make = Callable[..., Path]
+NAMELESS = "ignore:.*non conformant file extension:RuntimeWarning"
+"""A GeoPackage that is read from memory has no file name to end in .gpkg."""
 
 
 def on_ground(*corners: tuple[float, float]) -> shapely.Polygon:
@@ -103,11 +112,30 @@ def test_a_pixel_is_mine_when_its_centre_lies_inside(write_geojson: Make) -> Non
     assert set(np.unique(mask)) == {0, 1}
 
 
-@pytest.mark.parametrize("crs", ["EPSG:32735", "urn:ogc:def:crs:EPSG::32735", "EPSG:3857", "EPSG:4326", "OGC:CRS84"])
-def test_a_crs_member_changes_nothing_on_the_ground(write_geojson: Make, crs: str) -> None:
+def named(name: str) -> dict[str, Any]:
+    """The `crs` member of GeoJSON before 2016."""
+    return {"type": "name", "properties": {"name": name}}
+
+
+@pytest.mark.parametrize(
+    ("name", "crs"),
+    [
+        ("EPSG:32735", "EPSG:32735"),
+        ("urn:ogc:def:crs:EPSG::32735", "EPSG:32735"),
+        ("urn:ogc:def:crs:EPSG:9.8.11:32735", "EPSG:32735"),
+        ("URN:OGC:DEF:CRS:epsg::32735", "EPSG:32735"),
+        ("EPSG:3857", "EPSG:3857"),
+        ("EPSG:4326", "EPSG:4326"),
+        ("EPSG:9518", "EPSG:4326"),  # with heights
+        ("OGC:CRS84", "EPSG:4326"),
+        ("OGC:1.3:CRS84", "EPSG:4326"),
+        ("urn:ogc:def:crs:OGC:1.3:CRS84", "EPSG:4326"),
+        ("ESRI:102022", "ESRI:102022"),
+    ],
+)
+def test_a_crs_member_changes_nothing_on_the_ground(write_geojson: Make, name: str, crs: str) -> None:
     told = gpd.GeoSeries(MINES, crs="EPSG:32735").to_crs(crs)
-    member = {"type": "name", "properties": {"name": crs}}
-    there = open_labels(write_geojson([mapping(g) for g in told], name="there.geojson", crs=member))
+    there = open_labels(write_geojson([mapping(g) for g in told], name="there.geojson", crs=named(name)))
     plain = open_labels(write_geojson(lonlat(*MINES)))
     there_ha, plain_ha = (hectares(mask_on(labels, GRID), GRID, 1) for labels in (there, plain))
     assert there_ha == pytest.approx(plain_ha, rel=1e-3)
@@ -117,12 +145,31 @@ def test_a_crs_member_changes_nothing_on_the_ground(write_geojson: Make, crs: st
 
 @pytest.mark.parametrize(
     "crs",
-    ["EPSG:4326", 5, {"type": "link", "properties": {"href": "http://127.0.0.1/x"}}, {"properties": {"name": "Mars"}}],
+    [
+        "EPSG:4326",
+        5,
+        {},
+        {"type": "link", "properties": {"href": "http://127.0.0.1/x"}},
+        {"type": "link", "properties": {"name": "EPSG:4326"}},
+        {"type": "name", "properties": None},
+        {"properties": {"name": "EPSG:4326"}},
+        named("Mars"),
+        named(""),
+        named("EPSG:0"),
+        named("EPSG:32735 "),
+        named("epsg.io/4326"),
+        named("http://www.opengis.net/def/crs/EPSG/0/4326"),
+        named("+proj=longlat +datum=WGS84"),
+        named("/etc/passwd"),
+        named('GEOGCS["x"]'),
+        named("EPSG:5714"),  # heights alone
+    ],
 )
 def test_a_crs_member_that_cannot_be_used_is_refused(write_geojson: Make, crs: object) -> None:
-    assert refused(write_geojson(lonlat(*MINES), crs=crs)) == "NO_CRS"
+    assert refused(write_geojson(lonlat(*MINES), crs=crs)) == "CRS_UNUSABLE"
 
 
+@pytest.mark.filterwarnings(NAMELESS)
 def test_geopackage_and_zipped_shapefile_equal_geojson(write_geojson: Make, tmp_path: Path) -> None:
     plain = open_labels(write_geojson(lonlat(*MINES), PROPERTIES))
     frame = gpd.GeoDataFrame(
@@ -197,26 +244,28 @@ def test_what_is_no_polygon_is_dropped_and_told(write_geojson: Make) -> None:
 def test_heights_are_dropped(write_geojson: Make) -> None:
     flat = lonlat(MINES[0])
     high = [mapping(shapely.force_3d(shape(flat[0]), 1200))]
-    masks = [mask_on(open_labels(write_geojson(g)), GRID) for g in (flat, high)]
-    assert (masks[0] == masks[1]).all()
+    read = [open_labels(write_geojson(g)) for g in (flat, high)]
+    assert (mask_on(read[0], GRID) == mask_on(read[1], GRID)).all()
+    assert [labels.notes for labels in read] == [(), ("Heights in mines.geojson were dropped.",)]
 
 
 @pytest.mark.parametrize(
     "scale",
-    [
-        1e5,
-        1e300,
-        pytest.param(float("inf")),
-        pytest.param(float("nan")),
-    ],
+    [10, 1e5, 1e300, float("inf"), float("nan")],
 )
 def test_coordinates_off_the_earth_are_refused(write_geojson: Make, scale: float) -> None:
     ring = [[27, -12], [28, -12], [28 * scale, -11], [27, -11], [27, -12]]
-    assert refused(write_geojson([{"type": "Polygon", "coordinates": [ring]}])) == "COORDINATES"
+    code = "COORD_RANGE" if np.isfinite(scale) else "BAD_COORDS"
+    assert refused(write_geojson([{"type": "Polygon", "coordinates": [ring]}])) == code
 
 
 def test_metres_without_a_crs_are_refused(write_geojson: Make) -> None:
-    assert refused(write_geojson([mapping(MINES[0])])) == "COORDINATES"
+    assert refused(write_geojson([mapping(MINES[0])])) == "COORD_RANGE"
+
+
+def test_coordinates_that_a_projection_has_no_answer_for_are_refused(write_geojson: Make) -> None:
+    far = shapely.box(1e8, 1e8, 2e8, 2e8)
+    assert refused(write_geojson([mapping(far)], crs=named("EPSG:32735"))) == "COORD_RANGE"
 
 
 @pytest.mark.parametrize("place", [(28.5, -12.6), (-150, 10), (117, 10), (-153, 12)])
@@ -227,14 +276,18 @@ def test_outlines_elsewhere_are_refused(write_geojson: Make, place: tuple[float,
 @pytest.mark.parametrize(
     "text",
     [
-        "",
         "{",
         "[]",
         "5",
         '{"type": "FeatureCollection"}',
         '{"type": "FeatureCollection", "features": [null]}',
-        '{"type": "FeatureCollection", "features": [{"geometry": {"type": "Circle"}}]}',
-        '{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}}',
+        '{"type": "FeatureCollection", "features": {}}',
+        '{"type": "FeatureCollection", "features": [{"geometry": 5}]}',
+        '{"type": "FeatureCollection", "features": [{"geometry": {}}]}',
+        '{"type": "Feature", "properties": 3, "geometry": null}',
+        '{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[0], [1], [2], [0]]]}}',
+        '{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": 7}}',
+        '{"type": "Point", "coordinates": [0, 0]}',
         "[" * 5000,
     ],
 )
@@ -253,10 +306,16 @@ def test_a_single_feature_and_a_byte_order_mark_are_read(tmp_path: Path) -> None
     ("name", "content", "code"),
     [
         ("mines.kml", b"<kml/>", "KIND"),
-        ("mines.gpkg", b"no database", "NOT_VECTOR"),
+        ("mines.gpkg", b"no database", "NOT_GPKG"),
+        ("mines.gpkg", b"SQLite format 3\0" + bytes(200), "NOT_GPKG"),
         ("mines.zip", b"no archive", "NOT_ZIP"),
         ("mines.tif", b"no raster", "NOT_TIFF"),
         ("mines.geojson", None, "NOT_FOUND"),
+        ("mines.geojson", b"", "EMPTY"),
+        ("mines.gpkg", b"", "EMPTY"),
+        ("mines.zip", b"", "EMPTY"),
+        ("mines.geojson", b'{"type": "Feature", "geometry": {"type": "Circle"}}', "NO_POLYGONS"),
+        ("mines.geojson", b'{"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}', "NO_POLYGONS"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, name: str, content: bytes | None, code: str) -> None:
@@ -273,12 +332,218 @@ def test_a_zip_holds_one_shapefile(tmp_path: Path, members: list[str]) -> None:
     assert refused(tmp_path / "mines.zip") == "ZIP_MEMBER"
 
 
-def test_a_table_of_points_and_two_layers_are_refused(tmp_path: Path) -> None:
-    points = gpd.GeoDataFrame({"id": [1]}, geometry=[shapely.Point(27, -12)], crs="EPSG:4326")
-    points.to_file(tmp_path / "points.gpkg", layer="a")
-    assert refused(tmp_path / "points.gpkg") == "NO_POLYGONS"
-    points.to_file(tmp_path / "points.gpkg", layer="b")
-    assert refused(tmp_path / "points.gpkg") == "LAYERS"
+def geopackage(path: Path, *polygons: shapely.Polygon, layer: str = "mines", **columns: list[Any]) -> Path:
+    columns = columns or {"id": list(range(len(polygons)))}
+    gpd.GeoDataFrame(columns, geometry=list(polygons), crs="EPSG:32735").to_file(path, layer=layer)
+    return path
+
+
+@pytest.mark.filterwarnings(NAMELESS)
+def test_a_table_of_points_holds_no_mines(tmp_path: Path) -> None:
+    assert refused(geopackage(tmp_path / "points.gpkg", shapely.Point(500_100, 8_599_900))) == "NO_POLYGONS"
+
+
+@pytest.mark.filterwarnings(NAMELESS)
+def test_of_two_layers_one_is_chosen_or_somebody_is_asked(tmp_path: Path) -> None:
+    path = geopackage(tmp_path / "two.gpkg", MINES[0], layer="old")
+    geopackage(path, *MINES[1:], layer="new mines")
+    undecided = open_labels(path)
+    assert len(undecided.outlines) == 1
+    assert "--layer" in undecided.undecided
+    assert all(layer in undecided.undecided for layer in ("old", "new mines"))
+    for layer, count in (("old", 1), ("new mines", 2)):
+        chosen = open_labels(path, layer=layer)
+        assert len(chosen.outlines) == count
+        assert chosen.undecided == ""
+    assert refused(path, layer="newer") == "LAYER"
+
+
+@pytest.mark.filterwarnings(NAMELESS)
+def test_a_view_is_a_query_and_never_run(tmp_path: Path) -> None:
+    path = geopackage(tmp_path / "view.gpkg", MINES[0])
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE VIEW all_mines AS SELECT * FROM mines")
+        database.execute(
+            "INSERT INTO gpkg_contents (table_name, data_type, identifier) VALUES ('all_mines', 'features', 'v')"
+        )
+    labels = open_labels(path)
+    assert labels.undecided == ""
+    assert len(labels.outlines) == 1
+    assert refused(path, layer="all_mines") == "LAYER"
+
+
+def test_a_database_that_is_no_geopackage_is_refused(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "mines.gpkg")) as database, database:
+        database.execute("CREATE TABLE mines (id INTEGER)")
+    assert refused(tmp_path / "mines.gpkg") == "NOT_GPKG"
+
+
+@pytest.mark.filterwarnings(NAMELESS)
+def test_nothing_is_left_beside_a_geopackage(tmp_path: Path) -> None:
+    path = geopackage(tmp_path / "mines.gpkg", *MINES)
+    before = path.read_bytes()
+    open_labels(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["mines.gpkg"]
+    assert path.read_bytes() == before
+
+
+@pytest.mark.filterwarnings(NAMELESS)
+def test_whole_numbers_of_a_table_with_gaps_stay_whole(tmp_path: Path) -> None:
+    path = geopackage(tmp_path / "gaps.gpkg", *MINES, id=[1, None, 30_000_000], area_ha=[9.5, None, 2.0])
+    labels = open_labels(path)
+    assert [o.id for o in labels.outlines] == ["1", "", "30000000"]
+    assert [o.claimed_ha for o in labels.outlines] == [9.5, None, 2.0]
+
+
+SPELLINGS = [
+    ("ID", "NAME", "STATUS", "AREA_HA"),
+    ("Id", "Name", "Status", "Area_ha"),
+    (" id ", "nAme", "status ", "area_HA"),
+]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_attributes_are_found_in_any_case(write_geojson: Make, spelling: tuple[str, ...]) -> None:
+    record = dict(zip(spelling, (7, "Nchanga", "Active", 9.0), strict=True))
+    (outline,) = open_labels(write_geojson(lonlat(MINES[0]), [record])).outlines
+    assert (outline.id, outline.name, outline.status, outline.claimed_ha) == ("7", "Nchanga", "active", 9.0)
+
+
+def test_of_two_attributes_of_one_name_the_first_counts(write_geojson: Make) -> None:
+    (outline,) = open_labels(write_geojson(lonlat(MINES[0]), [{"Name": "first", "name": "second"}])).outlines
+    assert outline.name == "first"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("a\x00b\x1b[31mc", "ab[31mc"),
+        ("two\r\nlines\tand a tab", "two  lines and a tab"),
+        ("half \ud83d a sign", "half  a sign"),
+        ("right\u202eto left\u2066\u200b", "rightto left"),
+        ("\ufeff  Nchanga  ", "Nchanga"),
+        ("Kansanshi Süd 🏔 矿山", "Kansanshi Süd 🏔 矿山"),
+        ("private \ue000 use", "private  use"),
+        (["a", 1], "['a', 1]"),
+        (True, "True"),
+        (3.0, "3"),
+        (3.5, "3.5"),
+        (float("nan"), ""),
+        (float("inf"), ""),
+        (None, ""),
+    ],
+)
+def test_a_name_is_one_printable_line(write_geojson: Make, written: object, read: str) -> None:
+    (outline,) = open_labels(write_geojson(lonlat(MINES[0]), [{"name": written, "id": written}])).outlines
+    assert outline.name == outline.id == read
+    assert outline.name.encode().decode() == read
+
+
+@given(st.text(max_size=300))
+def test_no_name_breaks_a_table_or_a_line(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mines.geojson"
+        feature = {"type": "Feature", "properties": {"name": text, "status": text}, "geometry": lonlat(MINES[0])[0]}
+        path.write_text(json.dumps(feature), encoding="utf-8")
+        (outline,) = open_labels(path).outlines
+    for kept in (outline.name, outline.status_given):
+        assert len(kept) <= 200
+        assert len(kept.splitlines()) <= 1
+        assert not [c for c in kept if unicodedata.category(c)[0] == "C"]
+
+
+def test_rings_left_open_are_closed_and_told(write_geojson: Make) -> None:
+    geometries = lonlat(*MINES[:2])
+    for geometry in geometries:
+        geometry["coordinates"] = [ring[:-1] for ring in geometry["coordinates"]]
+    labels = open_labels(write_geojson(geometries))
+    assert (mask_on(labels, GRID) == mask_on(open_labels(write_geojson(lonlat(*MINES[:2]))), GRID)).all()
+    assert labels.notes == ("2 rings of mines.geojson did not end where they began and were closed.",)
+
+
+@pytest.mark.parametrize("kind", ["bare", "feature", "multi", "collection", "in each other"])
+def test_one_mine_may_be_written_in_several_ways(tmp_path: Path, kind: str) -> None:
+    (plain,) = lonlat(MINES[0])
+    collected = {"type": "GeometryCollection", "geometries": [plain]}
+    content = {
+        "bare": plain,
+        "feature": {"type": "Feature", "properties": None, "geometry": plain},
+        "multi": {"type": "MultiPolygon", "coordinates": [plain["coordinates"]]},
+        "collection": collected,
+        "in each other": {
+            "type": "Feature",
+            "geometry": {"type": "GeometryCollection", "geometries": [{"type": "Point"}, collected]},
+        },
+    }[kind]
+    (tmp_path / "mine.geojson").write_text(json.dumps(content))
+    (outline,) = open_labels(tmp_path / "mine.geojson").outlines
+    assert outline.geometry.equals(shape(plain))
+
+
+@pytest.mark.parametrize(("depth", "code"), [(5, ""), (6, "NOT_GEOJSON"), (400, "NOT_GEOJSON")])
+def test_collections_are_nested_only_so_deep(tmp_path: Path, depth: int, code: str) -> None:
+    opening = '{"type": "GeometryCollection", "geometries": ['
+    (tmp_path / "mine.geojson").write_text(opening * depth + json.dumps(lonlat(MINES[0])[0]) + "]}" * depth)
+    if code:
+        assert refused(tmp_path / "mine.geojson") == code
+    else:
+        assert mask_on(open_labels(tmp_path / "mine.geojson"), GRID).any()
+
+
+def test_swapped_coordinates_are_recognised(write_geojson: Make) -> None:
+    turned = [mapping(shapely.transform(shape(g), lambda xy: xy[:, ::-1])) for g in lonlat(*MINES)]
+    with pytest.raises(BadInput, match="longitude comes first") as fault:
+        mask_on(open_labels(write_geojson(turned)), GRID)
+    assert fault.value.code == "NO_OVERLAP"
+    with pytest.raises(BadInput) as elsewhere:
+        mask_on(open_labels(write_geojson([mapping(shapely.box(0, 0, 1, 1))])), GRID)
+    assert "swapped" not in str(elsewhere.value)
+
+
+WIDE = GeoBox((720, 700), Affine(10, 0, 500_000, 0, -10, 8_600_000), "EPSG:32735")
+PIT = shapely.Point(WIDE.transform @ (350, 360)).buffer(3000, quad_segs=64)
+DUMP = shapely.difference(PIT, shapely.Point(WIDE.transform @ (330, 360)).buffer(2000, quad_segs=64))
+
+
+def written_as(folder: Path, kind: str, crs: str) -> Path:
+    """The two wide outlines in a format and a CRS."""
+    frame = gpd.GeoDataFrame({"id": [1, 2]}, geometry=[DUMP, PIT], crs="EPSG:32735").to_crs(crs)
+    if kind == "geojson":
+        content = {
+            "type": "FeatureCollection",
+            "crs": named(crs),
+            "features": [{"type": "Feature", "properties": {}, "geometry": mapping(g)} for g in frame.geometry],
+        }
+        (folder / "mines.geojson").write_text(json.dumps(content))
+        return folder / "mines.geojson"
+    if kind == "gpkg":
+        frame.to_file(folder / "mines.gpkg")
+        return folder / "mines.gpkg"
+    (folder / "parts").mkdir()
+    frame.to_file(folder / "parts" / "mines.shp")
+    with zipfile.ZipFile(folder / "mines.zip", "w") as archive:
+        for part in sorted((folder / "parts").iterdir()):
+            archive.write(part, part.name)
+    return folder / "mines.zip"
+
+
+@pytest.mark.filterwarnings(NAMELESS)
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32735", "EPSG:3857", "EPSG:32734"])
+@pytest.mark.parametrize("kind", ["geojson", "gpkg", "zip"])
+def test_hectares_are_the_ground_s_whatever_the_format_the_crs_and_the_grid(
+    tmp_path: Path, kind: str, crs: str
+) -> None:
+    labels = open_labels(written_as(tmp_path, kind, crs))
+    (ground,) = gpd.GeoSeries([PIT], crs="EPSG:32735").to_crs("EPSG:4326")
+    geod = Geod(ellps="WGS84")
+    pit_ha = abs(geod.geometry_area_perimeter(ground)[0]) / 1e4
+    assert labels.outlines[1].hectares() == pytest.approx(pit_ha, rel=1e-4)
+    assert labels.outlines[0].hectares() == pytest.approx(pit_ha * 5 / 9, rel=1e-3)
+    for grid in (WIDE, WIDE.to_crs("EPSG:4326"), WIDE.to_crs("EPSG:3857")):
+        assert hectares(mask_on(labels, grid), grid, 1) == pytest.approx(pit_ha, rel=1e-3)
+        assert zone_hectares(outline_zones(labels, grid), grid, 3)[1:] == pytest.approx(
+            [pit_ha * 5 / 9, pit_ha * 4 / 9], rel=1e-3
+        )
 
 
 def mask_raster(write_tiff: Make, *values: int, grid: GeoBox = GRID, **options: Any) -> Path:

@@ -14,21 +14,25 @@ from shapely.geometry import box, shape
 
 from minedetect.assess import evaluate_model
 from minedetect.cog import CogProfile, write_cog
-from minedetect.config import Settings, settings_from
+from minedetect.config import Settings
 from minedetect.demo import write_inputs
-from minedetect.errors import BadInput, BandMismatch, ModelError, RunError, SettingError
+from minedetect.errors import BadInput, BandMismatch, ModelError, RunError, SettingError, SplitError
 from minedetect.grid import pixel_size_m, same_grid, whole
+from minedetect.labels import open_labels, outline_zones
 from minedetect.learn import train_run
 from minedetect.model import load
 from minedetect.pipeline import Job, change_rasters, predict_image, run_job
 from minedetect.predict import Output
-from minedetect.prepare import SceneFiles
+from minedetect.prepare import prepare
+from minedetect.presets import settings_from
 from minedetect.raster import open_raster, read
 from minedetect.runs import Run, sha256_of
+from minedetect.scenes import SceneFiles
 
 QUICK = {"preset": "cpu", "width": 8, "epochs": 14, "tile_px": 64, "device": "cpu", "window_px": 128, "max_gap_px": 32}
 RUN_FILES = (
     *("mask.tif", "mask_visualization.png", "mask_edge_analysis.png", "quality.json", "split.json"),
+    *("split.png", "split.geojson"),
     *("unet_mining_detector.pt", "metrics.csv", "training_history.png", "evaluation.json"),
     *("prediction_2016.tif", "prediction_2025.tif", "probability_2016.tif", "probability_2025.tif"),
     *("mines_2016.geojson", "mines_2025.geojson", "change_map.tif", "change_kind.tif", "change.geojson"),
@@ -250,10 +254,17 @@ def test_several_scenes_are_split_whole_and_lie_in_folders(three_band: tuple[Run
 def test_a_model_of_three_bands_reads_a_five_band_image_by_name(
     three_band: tuple[Run, Any], done: Done, tmp_path: Path
 ) -> None:
-    run, training = three_band
+    _, training = three_band
     assert training.detector.contract.names == ("B2", "B3", "B4")
-    summary = run_job(Run(tmp_path / "r"), replace(done.job, model=run.path("unet_mining_detector.pt")), done.settings)
-    assert any("picked by name" in note for note in summary["notes"])
+    output = Output(tmp_path / "p.tif", None, {})
+    found, notes = predict_image(done.job.after, training.detector, done.settings, output, lambda _d, _t: None)
+    assert any("picked by name" in note for note in notes)
+    raster = open_raster(done.job.after)
+    order = [raster.bands.index(band) for band in ("B4", "B3", "B2")]
+    turned = CogProfile("float32", float("nan"), ("B4", "B3", "B2"), {})
+    write_cog(tmp_path / "turned.tif", read(raster, whole(raster.shape), order), raster.grid, turned)
+    other, _ = predict_image(tmp_path / "turned.tif", training.detector, done.settings, output, lambda _d, _t: None)
+    assert np.array_equal(found.classes, other.classes)
 
 
 def test_a_model_of_five_bands_refuses_three_and_lists_what_is_missing(done: Done, tmp_path: Path) -> None:
@@ -288,20 +299,6 @@ def test_unnamed_bands_are_named_by_the_user_to_the_very_end(done: Done, tmp_pat
     assert (tmp_path / "with" / "report.html").is_file()
 
 
-def test_each_date_has_its_own_reflectance_offset(done: Done, tmp_path: Path) -> None:
-    stored = []
-    for path, offset in ((done.job.before, 0), (done.job.after, 1000)):
-        raster = open_raster(path)
-        pixels = np.nan_to_num(read(raster, whole(raster.shape)) * 10_000 + offset, nan=-9999).round().astype(np.int16)
-        write_cog(tmp_path / path.name, pixels, raster.grid, CogProfile("int16", -9999, raster.bands, {}))
-        stored.append(tmp_path / path.name)
-    model = done.run.path("unet_mining_detector.pt")
-    job = replace(done.job, before=stored[0], after=stored[1], model=model, truth=None)
-    settings = done.settings.model_copy(update={"reflectance_offset_after": 1000.0})
-    found = run_job(Run(tmp_path / "r"), job, settings)["hectares"]
-    assert found == pytest.approx(done.summary["hectares"], rel=0.02)
-
-
 def test_a_mistake_is_found_before_anything_is_removed_or_computed(done: Done) -> None:
     before = done.run.path("summary.json").read_bytes()
     with pytest.raises(BadInput, match=r"typo\.geojson"):
@@ -321,7 +318,7 @@ def test_an_output_never_takes_the_place_of_an_input(done: Done) -> None:
 def test_a_score_on_training_ground_is_called_that(done: Done) -> None:
     detector = load(done.run.path("unet_mining_detector.pt"))
     files = [SceneFiles(done.job.before, done.job.labels, "before")]
-    content = evaluate_model(detector, files, done.settings, (), lambda _d, _t: None)
+    content = evaluate_model(detector, files, done.settings, lambda _d, _t: None)
     assert content["seen_in_training"] == ["before"]
 
 
@@ -347,6 +344,121 @@ def test_change_of_bare_rasters_has_no_verdict(done: Done, tmp_path: Path) -> No
     summary = change_rasters(Run(tmp_path / "c"), paths[0], paths[1], ("2016", "2025"))
     assert (summary["verdict"], summary["plausible"]) == ("unknown", None)
     assert summary["hectares"] == done.summary["hectares"]
+
+
+LENIENT = {"gate_low": 0.001, "gate_high": 100.0, "review_growth": 100.0}
+"""A gate that looks at the pair and not at how good the model is."""
+
+
+def second_date(done: Done, folder: Path, brighter: np.float32, moved_px: tuple[float, float]) -> Job:
+    """The pair with its second date brighter and elsewhere, and with the trained model to apply."""
+    raster = open_raster(done.job.after)
+    pixels = read(raster.moved(-moved_px[0], -moved_px[1]), whole(raster.shape)) + brighter
+    write_cog(folder / "after.tif", pixels, raster.grid, CogProfile("float32", float("nan"), raster.bands, {}))
+    return replace(done.job, after=folder / "after.tif", model=done.run.path("unet_mining_detector.pt"), truth=None)
+
+
+def test_what_was_measured_on_the_pair_is_on_record(done: Done) -> None:
+    quality = done.run.read_json("quality.json")
+    assert quality["pair"]["shift"]["certain"]
+    assert "pair_corrected" not in quality
+    assert {"common_ground", "labels_observed", "shift", "drift", "season"} <= {c["name"] for c in quality["checks"]}
+    assert "matching" not in done.summary
+    assert not done.run.has("prediction_2025_unmatched.tif")
+
+
+def test_a_second_date_is_moved_and_matched_where_asked_and_else_wants_a_person(done: Done, tmp_path: Path) -> None:
+    job = second_date(done, tmp_path, np.float32(0.1), (1.5, -0.75))
+    asked = done.settings.model_copy(update={"correct_shift": True, "match_radiometry": True})
+    run = Run(tmp_path / "r")
+    summary = run_job(run, job, asked)
+    quality = run.read_json("quality.json")
+    assert quality["pair"]["shift"]["length_px"] == pytest.approx(1.68, abs=0.1)
+    assert quality["pair_corrected"]["shift"]["length_px"] < 0.1
+    for words in ("was moved by", "was matched to the first date", "Matching changes the mine area"):
+        assert [note for note in summary["notes"] if words in note]
+    matched, unmatched = (classes(run.path(f"prediction_2025{end}.tif")) for end in ("", "_unmatched"))
+    grid = open_raster(done.job.before).grid
+    told = summary["matching"]
+    assert told["with_ha"] == pytest.approx(row_hectares(matched == 1, grid), rel=2e-4, abs=0.01)
+    assert told["without_ha"] == pytest.approx(row_hectares(unmatched == 1, grid), rel=2e-4, abs=0.01)
+    assert told["effect_ha"] == pytest.approx(told["with_ha"] - told["without_ha"], abs=0.011)
+    assert np.array_equal(matched == 255, unmatched == 255)
+    assert not [r for r in summary["reasons"] if "px apart" in r or "--match-radiometry" in r]
+    before = classes(done.run.path("prediction_2016.tif"))
+    assert np.array_equal(classes(run.path("prediction_2016.tif")), before)
+
+    plain = run_job(run, job, done.settings.model_copy(update=LENIENT))
+    assert not run.has("prediction_2025_unmatched.tif"), "what an earlier run left would look like this one's"
+    assert "matching" not in plain
+    assert "pair_corrected" not in run.read_json("quality.json")
+    assert (plain["verdict"], plain["plausible"]) == ("review", True)
+    for words in ("px apart", "differs between the dates by more than 30%"):
+        assert [reason for reason in plain["reasons"] if words in reason]
+
+
+def test_preparing_twice_gives_the_same_to_the_last_pixel(done: Done, tmp_path: Path) -> None:
+    files = [SceneFiles(done.job.before, done.job.labels, "before")]
+    once, again = (prepare(Run(tmp_path / name), files, done.settings, lambda _d, _t: None) for name in ("a", "b"))
+    assert once.contract == again.contract
+    assert once.split == again.split
+    assert once.notes == again.notes
+    for name in ("split.json", "quality.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert np.array_equal(classes(tmp_path / "a" / "mask.tif"), classes(tmp_path / "b" / "mask.tif"))
+    assert np.array_equal(classes(tmp_path / "a" / "mask.tif"), classes(done.run.path("mask.tif")))
+
+
+def trained(done: Done, folder: Path, **settings: Any) -> Run:
+    """A run of one epoch on the first date."""
+    run = Run(folder / "t")
+    chosen = done.settings.model_copy(update={"epochs": 1, "width": 4, **settings})
+    train_run(run, [SceneFiles(done.job.before, done.job.labels, "before")], chosen)
+    return run
+
+
+def test_a_part_kept_apart_is_scored_beside_validation(done: Done, tmp_path: Path) -> None:
+    run = trained(done, tmp_path, test_share=0.2, max_gap_px=0)
+    evaluation, split = run.read_json("evaluation.json"), run.read_json("split.json")
+    test = evaluation["test"]
+    assert split["shared_pixels"] == 0
+    assert test["mines"] == split["test_mines"] >= 1
+    assert test["threshold"] == evaluation["threshold"]
+    assert test["calibration"] == evaluation["calibration"]
+    (windows,) = split["scenes"].values()
+    mask = classes(run.path("mask.tif"))
+    raster = open_raster(done.job.before)
+    seen = ~np.isnan(read(raster, whole(raster.shape))).any(axis=0)
+    for part, scored in (("test", test), ("validation", evaluation)):
+        ground = np.zeros(mask.shape, bool)
+        for row, col, height, width in windows[part]:
+            ground[row : row + height, col : col + width] = True
+        assert scored["pixels"] == int((ground & seen & (mask != 255)).sum())
+        assert scored["labelled_ha"] == pytest.approx(row_hectares(ground & seen & (mask == 1), raster.grid), rel=1e-3)
+    assert "test" not in done.run.read_json("evaluation.json")
+
+
+def test_one_mine_can_be_left_out_of_training(done: Done, tmp_path: Path) -> None:
+    raster = open_raster(done.job.before)
+    zones = outline_zones(open_labels(done.job.labels), raster.grid)
+    number = int(np.argmax(np.bincount(zones[zones > 0])))
+    run = trained(done, tmp_path, leave_mine_out=number, max_gap_px=0)
+    split = run.read_json("split.json")
+    assert split["left_out_mine"] == number
+    assert split["shared_pixels"] == 0
+    (windows,) = split["scenes"].values()
+    taught, scored = np.zeros(zones.shape, bool), np.zeros(zones.shape, bool)
+    for ground, part in ((taught, "training"), (scored, "validation")):
+        for row, col, height, width in windows[part]:
+            ground[row : row + height, col : col + width] = True
+    assert not taught[zones == number].any()
+    assert scored[zones == number].all()
+    assert (zones[taught] > 0).any()
+
+
+def test_a_mine_that_is_not_there_cannot_be_left_out(done: Done, tmp_path: Path) -> None:
+    with pytest.raises(SplitError, match="99"):
+        trained(done, tmp_path, leave_mine_out=99)
 
 
 def test_one_writer_a_run(done: Done) -> None:

@@ -20,6 +20,8 @@ GOOD = Evidence(
     before_ha=3900,
     after_ha=5000,
     drift={"2016": 0.002, "2025": 0.01},
+    shift_px=0.2,
+    band_drift={"B2": 0.02, "B4": -0.05},
     unobserved_share=0.02,
 )
 
@@ -91,6 +93,31 @@ def test_drift_and_hidden_labels_want_a_person() -> None:
     assert "60%" in hidden.reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("shift_px", "verdict_is"), [(None, "plausible"), (0.0, "plausible"), (1.0, "plausible"), (1.01, "review")]
+)
+def test_dates_more_than_a_pixel_apart_want_a_person(shift_px: float | None, verdict_is: str) -> None:
+    gate = verdict(shift_px=shift_px)
+    assert gate.verdict == verdict_is
+    assert gate.plausible is True
+    assert all(f"{shift_px:.2f} px apart" in reason and "--correct-shift" in reason for reason in gate.reasons)
+
+
+@pytest.mark.parametrize(
+    ("drift", "verdict_is"),
+    [
+        ({}, "plausible"),
+        ({"B2": 0.3, "B4": -0.3}, "plausible"),
+        ({"B2": 0.31}, "review"),
+        ({"B2": -0.31, "B4": 0.1}, "review"),
+    ],
+)
+def test_ground_that_drifted_between_the_dates_wants_a_person(drift: dict[str, float], verdict_is: str) -> None:
+    gate = verdict(band_drift=drift)
+    assert gate.verdict == verdict_is
+    assert all(f"B2 {drift['B2']:+.0%}" in r and "B4" not in r and "--match-radiometry" in r for r in gate.reasons)
+
+
 def test_no_labels_is_unknown_unless_a_sign_shows() -> None:
     bare = {"validation": None, "labelled_date": None}
     gate = verdict(**bare)
@@ -107,8 +134,9 @@ def test_hard_signs_are_told_together_and_before_soft_ones() -> None:
 
 
 def test_limits_are_settings() -> None:
-    wide = GateSettings(gate_low=0.01, gate_high=20, review_growth=100)
-    assert judge(replace(GOOD, labelled_date=Ratio(66_813, 3841), after_ha=39_000), wide).verdict == "plausible"
+    wide = GateSettings(gate_low=0.01, gate_high=20, review_growth=100, review_shift_px=5, review_drift=2)
+    far = replace(GOOD, labelled_date=Ratio(66_813, 3841), after_ha=39_000, shift_px=4.9, band_drift={"B2": 1.9})
+    assert judge(far, wide).verdict == "plausible"
     narrow = GateSettings(gate_low=0.99, gate_high=1.01, review_growth=1.01)
     assert judge(GOOD, narrow).verdict == "implausible"
 

@@ -29,7 +29,11 @@ def scene(height: int = 100, width: int = 90):  # type: ignore[no-untyped-def]
     mask = (pixels[0] > 0.5).astype(np.uint8)
     pixels[:, :4, :4] = np.nan
     return training_scene(
-        pixels, mask, CONTRACT, plan_windows((height, 50), 32, 16), [Window(0, 50, height, width - 50)]
+        lambda window: pixels[:, window.rows, window.cols],
+        mask,
+        CONTRACT,
+        plan_windows((height, 50), 32, 16),
+        [Window(0, 50, height, width - 50)],
     )
 
 
@@ -37,6 +41,25 @@ def test_unobserved_pixels_teach_nothing() -> None:
     made = scene()
     assert (made.labels[:4, :4] == IGNORE).all()
     assert torch.isfinite(cut([made], [(0, Window(0, 0, 32, 32))], 32).pixels).all()
+
+
+def test_pixels_are_read_in_bands_of_rows_and_the_mask_is_left_alone() -> None:
+    stored = np.random.default_rng(0).random((2, 1100, 40), dtype=np.float32)
+    stored[1, 700, 3] = np.nan
+    mask = np.ones((1100, 40), np.uint8)
+    asked: list[Window] = []
+
+    def read(window: Window):  # type: ignore[no-untyped-def]
+        asked.append(window)
+        return stored[:, window.rows, window.cols]
+
+    made = training_scene(read, mask, CONTRACT, [], [])
+    assert np.array_equal(made.pixels, CONTRACT.scale(stored), equal_nan=True)
+    assert np.argwhere(made.labels.numpy() == IGNORE).tolist() == [[700, 3]]
+    assert (mask == 1).all()
+    assert sorted(asked) == asked
+    assert sum(w.height for w in asked) == 1100
+    assert max(w.height * w.width for w in asked) < stored[0].size
 
 
 def test_a_tile_is_its_window() -> None:

@@ -28,7 +28,13 @@ def bright_squares() -> TrainingScene:
     for row, col in rng.integers(0, (112, 176), (14, 2)):
         mask[row : row + 14, col : col + 14] = 1
     pixels[:, mask == 1] += 0.4
-    return training_scene(pixels, mask, CONTRACT, plan_windows((128, 128), 64, 32), [Window(0, 128, 128, 64)])
+    return training_scene(
+        lambda window: pixels[:, window.rows, window.cols],
+        mask,
+        CONTRACT,
+        plan_windows((128, 128), 64, 32),
+        [Window(0, 128, 128, 64)],
+    )
 
 
 def quiet(done: int, most: int, history: Sequence[Epoch]) -> None:
