@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -41,8 +41,7 @@ class Source:
         """Pixels of one window: float32 (C, H, W); `positions` picks among the bands that are read."""
         if positions is None:
             return self.reading.read(self.raster, window)
-        chosen = tuple(self.reading.positions[p] for p in positions)
-        return replace(self.reading, positions=chosen).read(self.raster, window)
+        return self.reading.only(positions).read(self.raster, window)
 
 
 @dataclass(frozen=True)

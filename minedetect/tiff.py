@@ -12,6 +12,7 @@ import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
 from pyproj.exceptions import ProjError
+from rasterio._err import CPLE_BaseError  # not all of these are wrapped, and there is no public name
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 
@@ -65,7 +66,7 @@ def opened(path: Path) -> Iterator[Any]:
     try:
         with rasterio.open(path, driver="GTiff") as dataset:
             yield dataset
-    except RasterioError as error:
+    except (RasterioError, CPLE_BaseError) as error:
         raise BadInput("CORRUPT", f"{path} is damaged or cut short ({error}). Copy or export it again.") from error
 
 

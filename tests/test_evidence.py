@@ -7,7 +7,7 @@ from minedetect.plausible import Evidence, Ratio, judge
 
 def evidence(rim: tuple[float, float]) -> Evidence:
     good = Ratio(100.0, 100.0)
-    return Evidence(good, good, {"2016": 0.02}, {"2016": rim}, 100.0, 110.0, {}, None, {}, 0.0)
+    return Evidence(good, good, {"2016": 0.02}, {"2016": rim}, 100.0, 110.0, {}, None, {}, None, 0.0)
 
 
 def test_a_mine_at_the_edge_reaches_inward_an_artefact_does_not() -> None:

@@ -30,8 +30,7 @@ from minedetect.raster import IGNORE
 
 GRID = GeoBox((120, 140), Affine(10, 0, 500_000, 0, -10, 8_600_000), "EPSG:32735")
 Make = Callable[..., Path]
-NAMELESS = "ignore:.*non conformant file extension:RuntimeWarning"
-"""A GeoPackage that is read from memory has no file name to end in .gpkg."""
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 
 def on_ground(*corners: tuple[float, float]) -> shapely.Polygon:
@@ -163,13 +162,14 @@ def test_a_crs_member_changes_nothing_on_the_ground(write_geojson: Make, name: s
         named("/etc/passwd"),
         named('GEOGCS["x"]'),
         named("EPSG:5714"),  # heights alone
+        named("EPSG:4978"),  # from the Earth's centre
+        named("ESRI:104905"),  # Mars
     ],
 )
 def test_a_crs_member_that_cannot_be_used_is_refused(write_geojson: Make, crs: object) -> None:
     assert refused(write_geojson(lonlat(*MINES), crs=crs)) == "CRS_UNUSABLE"
 
 
-@pytest.mark.filterwarnings(NAMELESS)
 def test_geopackage_and_zipped_shapefile_equal_geojson(write_geojson: Make, tmp_path: Path) -> None:
     plain = open_labels(write_geojson(lonlat(*MINES), PROPERTIES))
     frame = gpd.GeoDataFrame(
@@ -338,12 +338,10 @@ def geopackage(path: Path, *polygons: shapely.Polygon, layer: str = "mines", **c
     return path
 
 
-@pytest.mark.filterwarnings(NAMELESS)
 def test_a_table_of_points_holds_no_mines(tmp_path: Path) -> None:
     assert refused(geopackage(tmp_path / "points.gpkg", shapely.Point(500_100, 8_599_900))) == "NO_POLYGONS"
 
 
-@pytest.mark.filterwarnings(NAMELESS)
 def test_of_two_layers_one_is_chosen_or_somebody_is_asked(tmp_path: Path) -> None:
     path = geopackage(tmp_path / "two.gpkg", MINES[0], layer="old")
     geopackage(path, *MINES[1:], layer="new mines")
@@ -358,7 +356,6 @@ def test_of_two_layers_one_is_chosen_or_somebody_is_asked(tmp_path: Path) -> Non
     assert refused(path, layer="newer") == "LAYER"
 
 
-@pytest.mark.filterwarnings(NAMELESS)
 def test_a_view_is_a_query_and_never_run(tmp_path: Path) -> None:
     path = geopackage(tmp_path / "view.gpkg", MINES[0])
     with contextlib.closing(sqlite3.connect(path)) as database, database:
@@ -378,7 +375,6 @@ def test_a_database_that_is_no_geopackage_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path / "mines.gpkg") == "NOT_GPKG"
 
 
-@pytest.mark.filterwarnings(NAMELESS)
 def test_nothing_is_left_beside_a_geopackage(tmp_path: Path) -> None:
     path = geopackage(tmp_path / "mines.gpkg", *MINES)
     before = path.read_bytes()
@@ -387,7 +383,6 @@ def test_nothing_is_left_beside_a_geopackage(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-@pytest.mark.filterwarnings(NAMELESS)
 def test_whole_numbers_of_a_table_with_gaps_stay_whole(tmp_path: Path) -> None:
     path = geopackage(tmp_path / "gaps.gpkg", *MINES, id=[1, None, 30_000_000], area_ha=[9.5, None, 2.0])
     labels = open_labels(path)
@@ -527,7 +522,6 @@ def written_as(folder: Path, kind: str, crs: str) -> Path:
     return folder / "mines.zip"
 
 
-@pytest.mark.filterwarnings(NAMELESS)
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32735", "EPSG:3857", "EPSG:32734"])
 @pytest.mark.parametrize("kind", ["geojson", "gpkg", "zip"])
 def test_hectares_are_the_ground_s_whatever_the_format_the_crs_and_the_grid(

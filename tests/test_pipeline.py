@@ -29,7 +29,7 @@ from minedetect.raster import open_raster, read
 from minedetect.runs import Run, sha256_of
 from minedetect.scenes import SceneFiles
 
-QUICK = {"preset": "cpu", "width": 8, "epochs": 14, "tile_px": 64, "device": "cpu", "window_px": 128, "max_gap_px": 32}
+QUICK = {"preset": "cpu", "width": 8, "epochs": 10, "tile_px": 64, "device": "cpu", "window_px": 128, "max_gap_px": 32}
 RUN_FILES = (
     *("mask.tif", "mask_visualization.png", "mask_edge_analysis.png", "quality.json", "split.json"),
     *("split.png", "split.geojson"),
@@ -170,15 +170,6 @@ def test_the_report_stands_alone_and_leads_with_the_verdict(done: Done) -> None:
     assert done.settings.mine_definition in html
 
 
-def test_a_trained_model_is_applied_to_a_pair_without_training(done: Done, tmp_path: Path) -> None:
-    run = Run(tmp_path / "applied")
-    job = replace(done.job, model=done.run.path("unet_mining_detector.pt"), truth=None)
-    summary = run_job(run, job, done.settings)
-    assert summary["hectares"] == done.summary["hectares"]
-    assert not run.has("metrics.csv")
-    assert run.has("mask_visualization.png")
-
-
 def test_a_second_date_on_another_grid_is_warped_and_scored(done: Done, tmp_path: Path) -> None:
     after = open_raster(done.job.after)
     t = after.grid.transform
@@ -238,7 +229,7 @@ def three_band(done: Done, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ru
         SceneFiles(folder / "other.tif", folder / "mask.tif", "second"),
     ]
     run = Run(folder / "run")
-    settings = settings_from({**QUICK, "bands": "B2,B3,B4", "epochs": 2}, gpu=False)
+    settings = settings_from({**QUICK, "bands": "B2,B3,B4", "epochs": 1, "width": 4}, gpu=False)
     return run, train_run(run, files, settings)
 
 
@@ -283,7 +274,9 @@ def test_a_model_of_five_bands_refuses_three_and_lists_what_is_missing(done: Don
     assert "lacks B8, B11" in status.message
 
 
-def test_unnamed_bands_are_named_by_the_user_to_the_very_end(done: Done, tmp_path: Path) -> None:
+def test_a_trained_model_is_applied_without_training_to_a_pair_whose_bands_the_user_names(
+    done: Done, tmp_path: Path
+) -> None:
     unnamed = []
     for path in (done.job.before, done.job.after):
         raster = open_raster(path)
@@ -295,8 +288,11 @@ def test_unnamed_bands_are_named_by_the_user_to_the_very_end(done: Done, tmp_pat
     with pytest.raises(BandMismatch, match="--bands B2,B3,B4,B8,B11"):
         run_job(Run(tmp_path / "without"), job, done.settings)
     named = done.settings.model_copy(update={"bands": "B2,B3,B4,B8,B11"})
-    assert run_job(Run(tmp_path / "with"), job, named)["hectares"] == done.summary["hectares"]
-    assert (tmp_path / "with" / "report.html").is_file()
+    run = Run(tmp_path / "with")
+    assert run_job(run, job, named)["hectares"] == done.summary["hectares"]
+    assert run.has("report.html")
+    assert run.has("mask_visualization.png")
+    assert not run.has("metrics.csv")
 
 
 def test_a_mistake_is_found_before_anything_is_removed_or_computed(done: Done) -> None:
@@ -385,6 +381,8 @@ def test_a_second_date_is_moved_and_matched_where_asked_and_else_wants_a_person(
     assert told["effect_ha"] == pytest.approx(told["with_ha"] - told["without_ha"], abs=0.011)
     assert np.array_equal(matched == 255, unmatched == 255)
     assert not [r for r in summary["reasons"] if "px apart" in r or "--match-radiometry" in r]
+    if abs(told["effect_ha"]) > done.settings.review_matching * told["without_ha"]:
+        assert summary["verdict"] != "plausible"
     before = classes(done.run.path("prediction_2016.tif"))
     assert np.array_equal(classes(run.path("prediction_2016.tif")), before)
 
@@ -397,28 +395,21 @@ def test_a_second_date_is_moved_and_matched_where_asked_and_else_wants_a_person(
         assert [reason for reason in plain["reasons"] if words in reason]
 
 
-def test_preparing_twice_gives_the_same_to_the_last_pixel(done: Done, tmp_path: Path) -> None:
-    files = [SceneFiles(done.job.before, done.job.labels, "before")]
-    once, again = (prepare(Run(tmp_path / name), files, done.settings, lambda _d, _t: None) for name in ("a", "b"))
-    assert once.contract == again.contract
-    assert once.split == again.split
-    assert once.notes == again.notes
-    for name in ("split.json", "quality.json"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    assert np.array_equal(classes(tmp_path / "a" / "mask.tif"), classes(tmp_path / "b" / "mask.tif"))
-    assert np.array_equal(classes(tmp_path / "a" / "mask.tif"), classes(done.run.path("mask.tif")))
-
-
-def trained(done: Done, folder: Path, **settings: Any) -> Run:
-    """A run of one epoch on the first date."""
-    run = Run(folder / "t")
-    chosen = done.settings.model_copy(update={"epochs": 1, "width": 4, **settings})
-    train_run(run, [SceneFiles(done.job.before, done.job.labels, "before")], chosen)
-    return run
+def test_preparing_again_gives_the_same_to_the_last_pixel(done: Done, tmp_path: Path) -> None:
+    run, files = Run(tmp_path / "again"), [SceneFiles(done.job.before, done.job.labels, done.job.before.stem)]
+    prepared = prepare(run, files, done.settings, lambda _d, _t: None)
+    assert prepared.contract == load(done.run.path("unet_mining_detector.pt")).contract
+    assert run.path("split.json").read_bytes() == done.run.path("split.json").read_bytes()
+    assert np.array_equal(classes(run.path("mask.tif")), classes(done.run.path("mask.tif")))
+    assert {c["name"]: c for c in run.read_json("quality.json")["checks"]}.items() <= {
+        c["name"]: c for c in done.run.read_json("quality.json")["checks"]
+    }.items()
 
 
 def test_a_part_kept_apart_is_scored_beside_validation(done: Done, tmp_path: Path) -> None:
-    run = trained(done, tmp_path, test_share=0.2, max_gap_px=0)
+    run, files = Run(tmp_path / "t"), [SceneFiles(done.job.before, done.job.labels, "before")]
+    settings = {"test_share": 0.2, "max_gap_px": 0, "epochs": 1, "width": 4}
+    train_run(run, files, done.settings.model_copy(update=settings))
     evaluation, split = run.read_json("evaluation.json"), run.read_json("split.json")
     test = evaluation["test"]
     assert split["shared_pixels"] == 0
@@ -442,7 +433,9 @@ def test_one_mine_can_be_left_out_of_training(done: Done, tmp_path: Path) -> Non
     raster = open_raster(done.job.before)
     zones = outline_zones(open_labels(done.job.labels), raster.grid)
     number = int(np.argmax(np.bincount(zones[zones > 0])))
-    run = trained(done, tmp_path, leave_mine_out=number, max_gap_px=0)
+    run, files = Run(tmp_path / "t"), [SceneFiles(done.job.before, done.job.labels, "before")]
+    settings = {"leave_mine_out": number, "max_gap_px": 0}
+    prepare(run, files, done.settings.model_copy(update=settings), lambda _d, _t: None)
     split = run.read_json("split.json")
     assert split["left_out_mine"] == number
     assert split["shared_pixels"] == 0
@@ -457,8 +450,11 @@ def test_one_mine_can_be_left_out_of_training(done: Done, tmp_path: Path) -> Non
 
 
 def test_a_mine_that_is_not_there_cannot_be_left_out(done: Done, tmp_path: Path) -> None:
+    files = [SceneFiles(done.job.before, done.job.labels, "before")]
     with pytest.raises(SplitError, match="99"):
-        trained(done, tmp_path, leave_mine_out=99)
+        prepare(
+            Run(tmp_path / "t"), files, done.settings.model_copy(update={"leave_mine_out": 99}), lambda _d, _t: None
+        )
 
 
 def test_one_writer_a_run(done: Done) -> None:

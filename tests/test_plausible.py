@@ -22,6 +22,7 @@ GOOD = Evidence(
     drift={"2016": 0.002, "2025": 0.01},
     shift_px=0.2,
     band_drift={"B2": 0.02, "B4": -0.05},
+    matching_ha=None,
     unobserved_share=0.02,
 )
 
@@ -118,6 +119,24 @@ def test_ground_that_drifted_between_the_dates_wants_a_person(drift: dict[str, f
     assert all(f"B2 {drift['B2']:+.0%}" in r and "B4" not in r and "--match-radiometry" in r for r in gate.reasons)
 
 
+@pytest.mark.parametrize(
+    ("matched", "plain", "verdict_is"),
+    [
+        (110, 100, "plausible"),
+        (90, 100, "plausible"),
+        (110.1, 100, "review"),
+        (89.9, 100, "review"),
+        (4.6, 46.8, "review"),
+        (5, 0, "review"),
+        (0, 0, "plausible"),
+    ],
+)
+def test_matching_that_moves_the_hectares_much_wants_a_person(matched: float, plain: float, verdict_is: str) -> None:
+    gate = verdict(matching_ha=(matched, plain))
+    assert gate.verdict == verdict_is
+    assert all(f"from {plain:,.1f} to {matched:,.1f} ha" in reason for reason in gate.reasons)
+
+
 def test_no_labels_is_unknown_unless_a_sign_shows() -> None:
     bare = {"validation": None, "labelled_date": None}
     gate = verdict(**bare)
@@ -134,8 +153,17 @@ def test_hard_signs_are_told_together_and_before_soft_ones() -> None:
 
 
 def test_limits_are_settings() -> None:
-    wide = GateSettings(gate_low=0.01, gate_high=20, review_growth=100, review_shift_px=5, review_drift=2)
-    far = replace(GOOD, labelled_date=Ratio(66_813, 3841), after_ha=39_000, shift_px=4.9, band_drift={"B2": 1.9})
+    wide = GateSettings(
+        gate_low=0.01, gate_high=20, review_growth=100, review_shift_px=5, review_drift=2, review_matching=1
+    )
+    far = replace(
+        GOOD,
+        labelled_date=Ratio(66_813, 3841),
+        after_ha=39_000,
+        shift_px=4.9,
+        band_drift={"B2": 1.9},
+        matching_ha=(2, 1),
+    )
     assert judge(far, wide).verdict == "plausible"
     narrow = GateSettings(gate_low=0.99, gate_high=1.01, review_growth=1.01)
     assert judge(GOOD, narrow).verdict == "implausible"

@@ -1,0 +1,36 @@
+"""Names of files that are more than a name to something else; all can stand on a disk."""
+
+from __future__ import annotations
+
+NAMES = (
+    "\N{LATIN SMALL LETTER E}\N{COMBINING ACUTE ACCENT}.tif",
+    "\u202efit.tif",
+    "CON.tif",
+    "a" * 200 + ".tif",
+    ".hidden.tif",
+    "-rf.tif",
+    "--json.tif",
+    "$(id).tif",
+    "`id`.tif",
+    "a;b.tif",
+    "a\nb.tif",
+    "a\tb.tif",
+    "a b.tif",
+    "a:b.tif",
+    "a,b.tif",
+    "a#b.tif",
+    "a?raw=1.tif",
+    "a*[b]{c}.tif",
+    "%2e%2e%2fa.tif",
+    "..\\..\\a.tif",
+    "zip:a.zip!b.tif",
+    "GTIFF_DIR:1:a.tif",
+    "PG:host=127.0.0.1.tif",
+    "<VRTDataset>.tif",
+    "{{7*7}}.tif",
+    "<img src=x onerror=alert(1)>.tif",
+    "=1+1.tif",
+    "a.aux.xml.tif",
+    "A.TIF",
+    "a.tiff",
+)
