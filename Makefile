@@ -10,11 +10,14 @@ PORT ?= 8501
 app: install
 	$(BIN)/minedetect app --port $(PORT)
 
+# Two workers of one thread each: more threads than cores would wait for one another.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
 test: install
-	$(BIN)/pytest
+	$(PYTEST)
 
 slow: install
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 check: install
 	$(BIN)/ruff format --check .

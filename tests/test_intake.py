@@ -164,7 +164,8 @@ def killed_by(sent: int, times: int = 1) -> Iterator[None]:
             while not (found := _examining()):
                 time.sleep(0.01)
             found[0].send_signal(sent)
-            found[0].wait()
+            while found[0] in _examining():  # waiting for it here would take its exit status from its parent
+                time.sleep(0.01)
 
     killer = threading.Thread(target=send, daemon=True)
     killer.start()
