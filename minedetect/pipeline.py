@@ -154,6 +154,7 @@ def do_job(journal: Journal, job: Job, settings: Settings) -> dict[str, Any]:
     dates = aligned.dates
     predictions, extra, told = _predict_step(journal, aligned, detector, settings, job.years)
     more = (note for reading in dates.readings for note in reading.notes)
+    doubts = (c.message for c in (*aligned.second, *aligned.left.checks) if c.verdict == "warning")
     comparison = Comparison(
         years=job.years,
         scene=scene,
@@ -164,7 +165,7 @@ def do_job(journal: Journal, job: Job, settings: Settings) -> dict[str, Any]:
         validation=evaluation,
         pair=aligned.left,
         mask_after=dates.mask_after,
-        notes=tuple(dict.fromkeys((*how, *dates.notes, *aligned.notes, *told, *more))),
+        notes=tuple(dict.fromkeys((*how, *dates.notes, *aligned.notes, *told, *doubts, *more))),
         truth=Truth(*job.truth) if job.truth else None,
         extra=extra,
     )
