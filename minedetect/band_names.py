@@ -24,6 +24,15 @@ def canonical(name: str) -> str:
     return f"B{numbered[1]}{numbered[2]}" if numbered else text
 
 
+def own_names(raster: Raster) -> tuple[str, ...]:
+    """The file's own band names; "" for each where they only count the bands: "Band 1", "Band 2" and so on."""
+    counting = all(
+        re.fullmatch(rf"band[ _]?0*{number}", name.strip(), re.IGNORECASE)
+        for number, name in enumerate(raster.bands, start=1)
+    )
+    return tuple("" if counting else canonical(name) for name in raster.bands)
+
+
 def name_bands(raster: Raster, given: str) -> tuple[str, ...]:
     """Names of a raster's bands, in the file's order: what the file says, else what the user gave.
 
@@ -37,7 +46,7 @@ def name_bands(raster: Raster, given: str) -> tuple[str, ...]:
         BandMismatch: no names at all, a wrong count, or a name twice.
     """
     count = len(raster.bands)
-    own, told = tuple(canonical(b) for b in raster.bands), _split_names(given)
+    own, told = own_names(raster), _split_names(given)
     if all(own) and told and set(told) & set(own) and not set(told) <= set(own):
         raise BandMismatch(
             f"{raster.path.name} names its own bands {', '.join(own)}; {', '.join(sorted(set(told) - set(own)))} "
@@ -91,7 +100,7 @@ def bands_to_check(raster: Raster, given: str, beside: Sequence[str] = ()) -> tu
             f"The first date has no band names; the {count} bands of {raster.path.name} were taken in its order. "
             "Name them in the file, or with --bands for both."
         )
-    if given.strip() or all(raster.bands):
+    if given.strip() or all(own_names(raster)):
         return name_bands(raster, given), ""
     if len(beside) == count:
         return tuple(beside), (

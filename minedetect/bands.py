@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from minedetect.band_names import canonical, name_bands, stand_ins
+from minedetect.band_names import name_bands, own_names, stand_ins
 from minedetect.errors import BandMismatch
 from minedetect.grid import Window, pixel_size_m, row_bands
 from minedetect.raster import Float, Raster, read, thinned
@@ -93,7 +93,7 @@ def reading_of(raster: Raster, names: Sequence[str], wanted: Sequence[str], offs
         )
     positions = tuple(names.index(n) for n in wanted)
     notes = list(raster.notes)
-    own = tuple(canonical(b) for b in raster.bands)
+    own = own_names(raster)
     if all(own) and own != tuple(names) and tuple(names) != stand_ins(len(own)):
         notes.append(f"Bands named {', '.join(own)} in {raster.path.name} were read as {', '.join(names)}, as asked.")
     if positions != tuple(range(len(names))):
@@ -106,8 +106,9 @@ def reading_of(raster: Raster, names: Sequence[str], wanted: Sequence[str], offs
         return Reading(positions, "uint8", 255.0, 0.0, (*notes, f"{raster.path.name}: 8-bit values, divided by 255."))
     values = thinned(raster, positions, SAMPLE_SIDE_PX)
     values = values[~np.isnan(values)]
+    ground = values[values != 0]  # untagged fill says nothing about the unit
     integer = np.issubdtype(np.dtype(raster.dtype), np.integer)
-    large = bool(values.size) and float(np.median(values)) > 2.0 + max(offset, 0.0)
+    large = bool(ground.size) and float(np.median(ground)) > 2.0 + max(offset, 0.0)
     scale = REFLECTANCE_SCALE if integer or large else 1.0
     if scale != 1.0:
         notes.append(f"{raster.path.name}: values read as reflectance times 10000.")

@@ -19,6 +19,7 @@ from minedetect.errors import BadInput
 from minedetect.grid import Window, describe, row_bands, same_grid, shape_of
 from minedetect.raster import open_raster, read, require_shape, to_rasterio
 from minedetect.runs import replacing
+from minedetect.tiff import UNLIMITED
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _to_cog(staging: Path, final: Path, profile: CogProfile) -> None:
 
 def _require_readable(path: Path, grid: GeoBox) -> None:
     """A file cut short opens without an error: read its last row before it is published."""
-    written = open_raster(path)
+    written = open_raster(path, UNLIMITED)
     if not same_grid(written.grid, grid):
         raise BadInput("WRITE", f"{path} was written on another grid than asked: {describe(written.grid)}.")
     read(written, Window(grid.shape[0] - 1, 0, 1, grid.shape[1]))

@@ -202,7 +202,7 @@ def compare_classes(
         first = open_raster(before)
         second, note = onto_first(first, open_raster(after), nearest=True)
         classes = _class_raster(first), _class_raster(second)
-        run.forget_results()
+        run.forget_results((before, after, *(probabilities or ())))
         for year, one, path in zip(years, classes, probabilities or (None, None), strict=True):
             raster = open_raster(path).onto(first.grid) if path else None
             write_mines(run, year, one, first.grid, raster)

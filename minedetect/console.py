@@ -93,7 +93,7 @@ def check_lines(content: dict[str, Any]) -> list[str]:
 def mask_lines(content: dict[str, Any], out: Path) -> list[str]:
     """What a mask holds, for people."""
     lines = [
-        f"  {p['title']}: {p['mask_ha']:,.1f} ha on the mask, {p['hectares']:,.1f} ha drawn"
+        f"  {p['index']}. {p['title']}: {p['mask_ha']:,.1f} ha on the mask, {p['hectares']:,.1f} ha drawn"
         for p in content["polygons"]
     ]
     return [f"{content['mine_ha']:,.1f} ha mine, {content['share']:.2%} of the scene: {out}", *lines]

@@ -9,7 +9,7 @@ from minedetect import model
 from minedetect.band_names import name_bands, training_bands
 from minedetect.bands import Reading, reading_of
 from minedetect.config import Settings
-from minedetect.errors import BandMismatch
+from minedetect.errors import BadInput, BandMismatch
 from minedetect.findings import Check
 from minedetect.grid import pixel_size_m, same_grid
 from minedetect.intake import admit, open_image, open_user_labels
@@ -107,6 +107,8 @@ def _mask_after(files: DateFiles, before: Raster, settings: Settings) -> Mask | 
     if files.labels_after is None:
         return None
     labels = open_user_labels(files.labels_after, files.labelled.mine_classes, settings.layer, Limits.of(settings))
+    if labels.undecided:
+        raise BadInput("LAYER", labels.undecided)
     return mask_on(labels, before.grid, warp=True)
 
 

@@ -158,8 +158,13 @@ def _examined(paths: list[Path], limits: Limits, layer: str) -> Iterator[Finding
     """Findings of each file in turn, from one child process."""
     if not paths:
         return
-    package = Path(__file__).parents[1]
-    environment = {**os.environ, "PYTHONPATH": str(package), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    places = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(p for p in places if p),
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
     guard_gdal(environment, force=True)
     request = {"paths": [str(p.absolute()) for p in paths], "limits": asdict(limits), "layer": layer}
     child = subprocess.run(
@@ -218,16 +223,22 @@ def _allow(path: Path, limits: Limits) -> None:
     extra_s = min(limits.image_bytes, 100 * size) // BYTES_PER_S if path.suffix.lower() in RASTER_SUFFIXES else 0
     used = resource.getrusage(resource.RUSAGE_SELF)
     spent_s = int(used.ru_utime + used.ru_stime) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (spent_s + CPU_S + extra_s, resource.RLIM_INFINITY))
+    _limit(resource.RLIMIT_CPU, spent_s + CPU_S + extra_s)
     signal.alarm(WALL_S + 2 * extra_s)
+
+
+def _limit(what: int, most: int) -> None:
+    """Lower a limit of this process; one that is lower already stays."""
+    _, hard = resource.getrlimit(what)
+    resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def _main() -> None:
     """The child: one request on stdin, one line of answer a file on stdout."""
     request = json.loads(sys.stdin.buffer.read())
     limits = Limits(**request["limits"])
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_AS, MEMORY_BYTES)
+    _limit(resource.RLIMIT_CORE, 0)
     for name in request["paths"]:
         path = Path(name)
         _allow(path, limits)

@@ -23,6 +23,7 @@ from minedetect.errors import BadInput
 from minedetect.grid import require_same_grid, shape_of
 from minedetect.measure import polygon_hectares
 from minedetect.raster import BACKGROUND, IGNORE, MINE, RASTER_SUFFIXES, Mask, class_values, open_raster, read_classes
+from minedetect.tiff import UNLIMITED
 from minedetect.vectors import Features, read_geojson, read_packed
 
 MOST_TEXT = 200
@@ -37,7 +38,7 @@ class Outline:
     """One labelled mine.
 
     Args:
-        index: position in the file, from 1; unique where ids are not.
+        index: position among the outlines of the file, from 1; unique where ids are not.
         id: the file's own id, or "".
         name: the file's name, or "".
         status: active, inactive or unknown.
@@ -105,14 +106,13 @@ def open_labels(path: Path, mine_classes: Sequence[int] = (), layer: str = "") -
     if not path.is_file():
         raise BadInput("NOT_FOUND", f"{path} does not exist. Check the path of the labels.")
     if suffix in RASTER_SUFFIXES:
-        return Labels(path, (), open_raster(path).notes, mine_classes=tuple(mine_classes))
+        return Labels(path, (), open_raster(path, UNLIMITED).notes, mine_classes=tuple(mine_classes))
     if suffix in (".geojson", ".json"):
         return _collect(path, read_geojson(path))
     if suffix in (".gpkg", ".zip"):
         return _collect(path, read_packed(path, layer))
-    raise BadInput(
-        "KIND", f"{path.name} is no label file this program reads. Use .geojson, .gpkg, .zip (shapefile) or .tif."
-    )
+    known = "Images are .tif; labels .geojson, .gpkg, .zip (shapefile) or .tif."
+    raise BadInput("KIND", f"{path.name} is no file this program reads. {known}")
 
 
 def _collect(path: Path, features: Features) -> Labels:
@@ -121,13 +121,13 @@ def _collect(path: Path, features: Features) -> Labels:
             raise BadInput("BAD_COORDS", f"{path.name} has coordinates that are no numbers. Export it again.")
     lonlat = gpd.GeoSeries(features.shapes, crs=features.crs).to_crs("EPSG:4326")
     outlines: list[Outline] = []
-    for index, (record, geometry) in enumerate(zip(features.records, lonlat, strict=True), start=1):
+    for record, geometry in zip(features.records, lonlat, strict=True):
         if geometry is not None:
             _require_on_earth(path, geometry)
         repaired = _polygons(geometry)
         if repaired is not None:
             moved_ha = 0.0 if geometry.is_valid else abs(polygon_hectares(geometry) - polygon_hectares(repaired))
-            outline = _outline(index, record, repaired, moved_ha)
+            outline = _outline(len(outlines) + 1, record, repaired, moved_ha)
             outlines.append(replace(outline, repaired=not geometry.is_valid))
     if not outlines:
         raise BadInput("NO_POLYGONS", f"{path.name} holds no polygon. Draw or export mine outlines as polygons.")
@@ -158,18 +158,25 @@ def _require_on_earth(path: Path, geometry: BaseGeometry) -> None:
 def _outline(index: int, record: dict[str, Any], geometry: BaseGeometry, repair_ha: float) -> Outline:
     attributes = {str(key).strip().lower(): value for key, value in reversed(record.items())}
     given = _text(attributes.get("status"))
-    claimed = attributes.get("area_ha")
-    number = isinstance(claimed, int | float) and not isinstance(claimed, bool) and math.isfinite(claimed)
+    claimed = _number(attributes.get("area_ha"))
     return Outline(
         index=index,
         id=_text(attributes.get("id")),
         name=_text(attributes.get("name")),
         status=normal_status(given),
         status_given=given,
-        claimed_ha=float(claimed) if number and claimed is not None else None,
+        claimed_ha=claimed,
         geometry=geometry,
         repair_ha=repair_ha,
     )
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, also where a table holds it as text; else None."""
+    try:
+        return float(value) if not isinstance(value, bool) and math.isfinite(float(value)) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _text(value: Any) -> str:
@@ -225,7 +232,7 @@ def _swapped(labels: Labels, grid: GeoBox) -> bool:
 
 
 def _mask_from_raster(labels: Labels, grid: GeoBox, warp: bool) -> Mask:
-    raster = open_raster(labels.path)
+    raster = open_raster(labels.path, UNLIMITED)  # it was examined with the user's limits
     if warp:
         raster = raster.onto(grid, nearest=True)
     require_same_grid(raster.grid, grid, "Image and mask")
@@ -233,7 +240,8 @@ def _mask_from_raster(labels: Labels, grid: GeoBox, warp: bool) -> Mask:
     found = class_values(values)
     if labels.mine_classes:
         mask = np.where(np.isin(values, labels.mine_classes), MINE, BACKGROUND)
-        mask[values == IGNORE] = IGNORE
+        if IGNORE not in labels.mine_classes or raster.nodata == IGNORE:
+            mask[values == IGNORE] = IGNORE
     elif set(found) <= {BACKGROUND, MINE, IGNORE}:
         mask = values
     else:

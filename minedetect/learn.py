@@ -135,7 +135,7 @@ def train_run(
         admit_scenes(files, settings)  # before anything is removed or computed
         for one in files:
             labels_of(one, settings)
-        run.forget_results()
+        run.forget_results(p for f in files for p in (f.image, f.labels))
         request = {"command": "train", "scenes": [[str(f.image), str(f.labels)] for f in files]}
         write_config(run, request, settings, [p for f in files for p in (f.image, f.labels)])
         with journal.step("prepare") as progress:

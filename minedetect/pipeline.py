@@ -134,7 +134,7 @@ def run_job(run: Run, job: Job, settings: Settings, listener: Listener = no_list
 def do_job(journal: Journal, job: Job, settings: Settings) -> dict[str, Any]:
     """The steps of `run_job`, inside a session that somebody else opened."""
     dates = open_dates(job.dates, settings)
-    journal.run.forget_results()
+    journal.run.forget_results(job.inputs())
     write_config(journal.run, job.to_json(), settings, job.inputs())
     if dates.given is None:
         with journal.step("prepare") as progress:

@@ -132,6 +132,7 @@ def fit_contract(scenes: Sequence[Scene], split: Split, seed: int) -> BandContra
 def write_scene(scene: Scene, folder: Path, run: Run) -> None:
     """Write mask, its two pictures and the findings of one scene."""
     grid = scene.raster.grid
+    require_other_files(folder / MASK, (scene.files.image, scene.files.labels))
     write_cog(folder / MASK, scene.mask, grid, CogProfile("uint8", IGNORE, ("mine",), {"run_id": run.name}))
     Run(folder).write_json(QUALITY, findings_json(scene))
     bands = shown_bands(scene.names)

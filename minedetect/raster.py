@@ -97,6 +97,13 @@ def open_raster(path: Path, limits: Limits | None = None) -> Raster:
         if flipped:
             transform = transform @ Affine.translation(0, dataset.height) @ Affine.scale(1, -1)
             notes = (*notes, f"{path.name} is stored with its south on top; it was flipped to north-up.")
+        if set(dataset.scales) != {1.0} or set(dataset.offsets) != {0.0}:
+            notes = (
+                *notes,
+                f"{path.name} carries scale {dataset.scales[0]:g} and offset {dataset.offsets[0]:g} in its header, "
+                "which are not applied. Where they stand for an offset of the product, set --reflectance-offset "
+                "(--reflectance-offset-after for the second date).",
+            )
         return Raster(
             path=path,
             grid=GeoBox(dataset.shape, transform, dataset.crs),

@@ -155,11 +155,20 @@ class Run:
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         write_text(self.path(name), json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
-    def forget_results(self) -> None:
-        """Remove the outcome of an earlier attempt, so that a new one that fails never shows older figures."""
-        for pattern in OUTCOME:
-            for path in self.root.glob(pattern):
-                path.unlink(missing_ok=True)
+    def forget_results(self, inputs: Iterable[Path | None] = ()) -> None:
+        """Remove the outcome of an earlier attempt, so that a new one that fails never shows older figures.
+
+        Raises:
+            SettingError: one of the new attempt's `inputs` would be removed; nothing was.
+        """
+        old = [path for pattern in OUTCOME for path in self.root.glob(pattern)]
+        for read in inputs:
+            if read is not None and read.resolve() in {path.resolve() for path in old}:
+                raise SettingError(
+                    f"{read} is a result of the run {self.name} itself and would be replaced. Choose another --out."
+                )
+        for path in old:
+            path.unlink(missing_ok=True)
 
     def status(self) -> Status:
         """The run's status; a fresh one where none was written yet.
@@ -242,6 +251,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         BadInput: the disk is full or the folder cannot be written; the old file is untouched.
     """
+    if not path.name or path.is_dir():
+        raise BadInput("WRITE", f"{path} is a folder. Name the file to write.")
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -96,11 +97,12 @@ def read_scenes_csv(path: Path) -> list[tuple[Path, Path]]:
 
 def named_scenes(pairs: Iterable[tuple[Path, Path]], mine_classes: Sequence[int] = ()) -> list[SceneFiles]:
     """Name scenes after their images; a repeated name gets a number."""
-    seen: dict[str, int] = {}
+    taken: set[str] = set()
     scenes = []
     for image, labels in pairs:
-        count = seen[image.stem] = seen.get(image.stem, 0) + 1
-        name = image.stem if count == 1 else f"{image.stem}_{count}"
+        numbered = (image.stem if n == 1 else f"{image.stem}_{n}" for n in count(1))
+        name = next(n for n in numbered if n.casefold() not in taken)
+        taken.add(name.casefold())
         scenes.append(SceneFiles(image, labels, name, tuple(mine_classes)))
     return scenes
 
@@ -133,9 +135,10 @@ def scene_to_check(files: SceneFiles, settings: Settings) -> Scene:
         BadInput, BandMismatch, GridMismatch: something the user can mend.
     """
     raster = open_image(files.image, Limits.of(settings))
-    names, missing = bands_to_check(raster, settings.bands)
+    every, missing = bands_to_check(raster, settings.bands)
+    names = every if missing else training_bands(raster, settings.bands)
     told = Check("bands", "warning", missing) if missing else Check("bands", "ok", f"Bands: {', '.join(names)}.")
-    reading = reading_of(raster, names, names, settings.reflectance_offset)
+    reading = reading_of(raster, every, names, settings.reflectance_offset)
     labels = labels_of(files, settings, to_check=True)
     choices = [told] + ([Check("layer", "warning", labels.undecided)] if labels.undecided else [])
     return _surveyed(files, raster, reading, names, labels, settings, choices)

@@ -47,6 +47,10 @@ class Limits:
         return cls(settings.max_side_px, int(settings.max_image_gib * 2**30))
 
 
+UNLIMITED = Limits(2**31, 2**63)
+"""For files that this program wrote, or examined before."""
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """A rasterio dataset of a GeoTIFF, every failure turned into a sentence.
@@ -64,7 +68,7 @@ def opened(path: Path) -> Iterator[Any]:
     if magic not in TIFF_MAGIC:
         raise BadInput("NOT_TIFF", f"{path} is not a TIFF file, whatever its name says. Export it as GeoTIFF.")
     try:
-        with rasterio.open(path, driver="GTiff") as dataset:
+        with rasterio.open(path.absolute(), driver="GTiff") as dataset:
             yield dataset
     except (RasterioError, CPLE_BaseError) as error:
         raise BadInput("CORRUPT", f"{path} is damaged or cut short ({error}). Copy or export it again.") from error

@@ -247,6 +247,12 @@ def read_packed(path: Path, layer: str = "") -> Features:
 
 def _layer_of(path: Path, wanted: str) -> tuple[str | None, str]:
     """The layer to read: a table that is registered as features. Views are queries, and never run."""
+    journal = path.with_name(path.name + "-wal")
+    if journal.is_file() and journal.stat().st_size:
+        raise BadInput(
+            "OPEN_ELSEWHERE",
+            f"{path.name} is open in another program, with edits not yet in the file. Save and close it there.",
+        )
     with path.open("rb") as file:
         if file.read(len(SQLITE_MAGIC)) != SQLITE_MAGIC:
             raise BadInput("NOT_GPKG", f"{path.name} is no GeoPackage, whatever its name says. Export it again.")
