@@ -140,3 +140,12 @@ def test_a_named_second_date_takes_the_order_of_a_nameless_first(image: Callable
     names, missing = bands_to_check(image(reflectance(), "B2", "B3", "B4"), "", stand_ins(3))
     assert names == stand_ins(3)
     assert "The first date has no band names" in missing
+
+
+@pytest.mark.parametrize("told", [("Band 1", "Band 2", "Band 3"), ("band_1", "band_2", "band_3")])
+def test_names_that_only_count_are_no_names(image: Callable[..., Raster], told: tuple[str, ...]) -> None:
+    counted = image(reflectance(), *told)
+    with pytest.raises(BandMismatch, match="not all of them named"):
+        name_bands(counted, "")
+    assert name_bands(counted, "B2,B3,B8") == ("B2", "B3", "B8")
+    assert name_bands(image(reflectance(), "Band 2", "Band 3", "Band 4", name="named.tif"), "") == ("B2", "B3", "B4")

@@ -315,3 +315,10 @@ def test_names_against_the_file_s_own_are_told(image: Callable[..., Raster]) -> 
     raster = image(reflectance(2), "B2", "B4")
     assert any("as asked" in note for note in reading_of(raster, ("RED", "NIR"), ("RED", "NIR")).notes)
     assert not reading_of(raster, ("B2", "B4"), ("B2", "B4")).notes
+
+
+def test_untagged_fill_does_not_hide_the_unit(image: Callable[..., Raster]) -> None:
+    pixels = np.full((3, 40, 40), 2500, np.float32)
+    pixels[:, :25] = 0  # more than half of the image
+    reading = reading_of(image(pixels, "B2", "B3", "B4"), ("B2", "B3", "B4"), ("B2", "B3", "B4"))
+    assert reading.scale == 10_000

@@ -93,7 +93,7 @@ def test_a_status_is_one_of_three(given: str, status: str) -> None:
     assert normal_status(given) == status
 
 
-@pytest.mark.parametrize("claim", ["12", True, None, float("nan"), [1]])
+@pytest.mark.parametrize("claim", ["12 ha", True, None, float("nan"), [1]])
 def test_an_area_that_is_no_number_is_no_claim(write_geojson: Make, claim: object) -> None:
     labels = open_labels(write_geojson(lonlat(MINES[0]), [{"area_ha": claim, "status": None, "id": 7}]))
     assert labels.outlines[0].claimed_ha is None
@@ -235,7 +235,10 @@ def test_what_is_no_polygon_is_dropped_and_told(write_geojson: Make) -> None:
     mixed = {"type": "GeometryCollection", "geometries": [point, *lonlat(MINES[1])]}
     empty = {"type": "Polygon", "coordinates": []}
     labels = open_labels(write_geojson([point, *lonlat(MINES[0]), line, None, empty, mixed]))
-    assert [o.index for o in labels.outlines] == [2, 6]
+    assert [o.index for o in labels.outlines] == [
+        1,
+        2,
+    ]  # the number masks and tables show
     assert labels.notes == ("4 of 6 features hold no polygon and were left out.",)
     assert refused(write_geojson([point, line])) == "NO_POLYGONS"
     assert refused(write_geojson([])) == "NO_POLYGONS"
@@ -578,3 +581,12 @@ def test_outlines_carry_geodesic_hectares(write_geojson: Make) -> None:
     for outline, geometry in zip(labels.outlines, lonlat(*MINES), strict=True):
         assert outline.hectares() == pytest.approx(polygon_hectares(shape(geometry)))
         assert outline.hectares() == pytest.approx(MINES[outline.index - 1].area / 1e4, rel=2e-3)
+
+
+def test_a_geopackage_with_unsaved_edits_is_refused(tmp_path: Path, write_geojson: Make) -> None:
+    labels = open_labels(write_geojson(lonlat(MINES[0])))
+    path = tmp_path / "mines.gpkg"
+    gpd.GeoDataFrame(geometry=[o.geometry for o in labels.outlines], crs=4326).to_file(path)
+    assert len(open_labels(path).outlines) == 1
+    path.with_name("mines.gpkg-wal").write_bytes(b"edits")
+    assert refused(path) == "OPEN_ELSEWHERE"

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from minedetect import runs
-from minedetect.errors import BadInput, RunError
+from minedetect.errors import BadInput, RunError, SettingError
 from minedetect.runs import Run, Status, existing_run, list_runs, open_run, replacing, sha256_of, write_text
 
 
@@ -251,3 +251,20 @@ def test_sha256_is_of_the_bytes(tmp_path: Path) -> None:
     content = json.dumps(list(range(50_000))).encode()
     (tmp_path / "x").write_bytes(content)
     assert sha256_of(tmp_path / "x") == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["prediction_2016.tif", "mines_2016.geojson", "evaluation.json"])
+def test_a_run_never_removes_what_it_is_about_to_read(tmp_path: Path, name: str) -> None:
+    run = Run(tmp_path)
+    for one in (name, "summary.json"):
+        run.path(one).write_text("kept")
+    with pytest.raises(SettingError, match="Choose another --out"):
+        run.forget_results([tmp_path / "elsewhere.tif", None, run.path(name)])
+    assert run.path(name).read_text() == run.path("summary.json").read_text() == "kept"
+    run.forget_results([tmp_path / "elsewhere.tif"])
+    assert not run.has(name)
+
+
+def test_a_folder_is_no_file_to_write(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="Name the file"), replacing(tmp_path):
+        pass

@@ -266,3 +266,9 @@ def test_the_first_file_that_is_missing_is_named_before_any_work(place: Place) -
     with pytest.raises(BadInput, match=r"none\.tif") as fault:
         admit_scenes(files, SETTINGS)
     assert fault.value.code == "NOT_FOUND"
+
+
+def test_no_two_scenes_share_a_name() -> None:
+    images = [Path(p) for p in ("x/a.tif", "x/a_2.tif", "y/a.tif", "y/A.tif", "z/a_2.tif")]
+    names = [scene.name.casefold() for scene in named_scenes([(image, image) for image in images])]
+    assert len(set(names)) == len(names)
