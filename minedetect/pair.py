@@ -16,7 +16,7 @@ from minedetect.errors import BandMismatch
 from minedetect.findings import Check
 from minedetect.grid import Window, pixel_size_m, require_same_grid, row_bands
 from minedetect.measure import zone_hectares
-from minedetect.radiometry import Drift, Matching, Radiometry, clipped, compare_radiometry
+from minedetect.radiometry import Drift, Radiometry, clipped, compare_radiometry
 from minedetect.raster import MINE, Float, Mask, Raster, require_shape, valid
 from minedetect.season import Acquired, Season, season_of
 
@@ -136,15 +136,6 @@ def measure_pair(subject: PairSubject, limits: GateSettings) -> PairQuality:
         *([] if subject.second_pixel_m is None else [_pixel_check(subject.second_pixel_m, pixel_m)]),
     )
     return PairQuality(checks, _figures(subject, area_ha, shift, radiometry, season), shift, radiometry)
-
-
-def matching_of(subject: PairSubject) -> Matching | None:
-    """Gains and biases that bring the second date to the first one's brightness; None where they are not certain.
-
-    Raises:
-        GridMismatch, BandMismatch, BadInput: as `measure_pair`.
-    """
-    return _radiometry(_survey(subject), subject.names).matching
 
 
 def _survey(subject: PairSubject) -> _Ground:

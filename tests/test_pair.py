@@ -19,7 +19,7 @@ from minedetect.config import GateSettings
 from minedetect.errors import BandMismatch, GridMismatch
 from minedetect.grid import pixel_size_m
 from minedetect.measure import hectares
-from minedetect.pair import PairQuality, PairSubject, Source, matching_of, measure_pair
+from minedetect.pair import PairQuality, PairSubject, Source, measure_pair
 from minedetect.raster import MINE, onto_first, open_raster
 from minedetect.season import Acquired
 from minedetect.synthetic import BANDS, District, make_district
@@ -74,7 +74,7 @@ def test_the_built_in_pair_draws_no_warning_of_shift_or_drift(written: Written, 
     assert quality.shift_px == pytest.approx(0, abs=0.1)
     assert set(quality.drift) == set(BANDS)
     assert json.loads(json.dumps(quality.figures, allow_nan=False)) == quality.figures
-    assert quality.radiometry.matching == matching_of(subject)
+    assert quality.radiometry == measure_pair(subject, LIMITS).radiometry
     seen = [~np.isnan(image).any(axis=0) for image in (district.before, district.after)]
     for key, ground in (("first_ha", seen[0]), ("second_ha", seen[1]), ("common_ha", seen[0] & seen[1])):
         assert quality.figures[key] == pytest.approx(hectares(ground, district.grid, 1), abs=0.01)
