@@ -3,8 +3,8 @@
 import streamlit as st
 
 from minedetect import server
-from minedetect.ui import warm
+from minedetect.ui import routes, warm
 
-app = st.App(server.MAIN)
+app = st.App(server.MAIN, routes=routes.routes())
 
 warm.load()

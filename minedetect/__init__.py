@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from minedetect.change import difference
     from minedetect.config import Settings
     from minedetect.errors import MinedetectError
+    from minedetect.estimate import estimate_run
     from minedetect.learn import train_run
     from minedetect.measure import hectares
     from minedetect.model import Detector, load
     from minedetect.pipeline import Job, predict_image, run_job
     from minedetect.presets import settings_from
     from minedetect.runs import Run, open_run
+    from minedetect.sample import sample_run
     from minedetect.scenes import SceneFiles
+    from minedetect.verify import verify_run
 
 _HOMES = {
     "Detector": "model",
@@ -35,14 +38,17 @@ _HOMES = {
     "SceneFiles": "scenes",
     "Settings": "config",
     "difference": "change",
+    "estimate_run": "estimate",
     "evaluate_model": "assess",
     "hectares": "measure",
     "load": "model",
     "open_run": "runs",
     "predict_image": "pipeline",
     "run_job": "pipeline",
+    "sample_run": "sample",
     "settings_from": "presets",
     "train_run": "learn",
+    "verify_run": "verify",
 }
 
 __all__ = [
@@ -53,14 +59,17 @@ __all__ = [
     "SceneFiles",
     "Settings",
     "difference",
+    "estimate_run",
     "evaluate_model",
     "hectares",
     "load",
     "open_run",
     "predict_image",
     "run_job",
+    "sample_run",
     "settings_from",
     "train_run",
+    "verify_run",
 ]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from pydantic import BaseModel
 
 from minedetect.config import Settings
@@ -28,22 +30,37 @@ MineClass = Annotated[
     ),
 ]
 Years = Annotated[tuple[str, str], Parameter(name="--years", negative="", help="Labels of the two dates.")]
+ShiftPx = Annotated[float | None, Parameter(validator=Number(gte=0, lte=100))]
 Flat = Parameter(name="*")
 
 
-def settings_of(given: BaseModel | None, computes: bool = True) -> Settings:
+def settings_of(given: BaseModel | None, computes: bool = True, scenes: int = 1) -> Settings:
     """The user's flags over the preset over the defaults.
 
     Args:
         given: the flags.
         computes: whether a network will run; if not, torch is not even loaded to look for a GPU.
+        scenes: how many there are to learn from.
     """
     values = {} if given is None else given.model_dump(include=given.model_fields_set)
-    return settings_from(values, gpu=computes and _gpu_wanted(values))
+    return settings_from(values, gpu=computes and _gpu_wanted(values), scenes=scenes)
+
+
+def helped(settings: Settings) -> bool:
+    """Whether this process was started to help another one train, and has done so."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return False
+    from minedetect.processes import is_follower
+    from minedetect.train import follow
+
+    if not is_follower():
+        return False
+    follow(settings)
+    return True
 
 
 def _gpu_wanted(values: dict[str, Any]) -> bool:
-    from minedetect.model import gpu_present
+    from minedetect.devices import gpu_present
 
     return values.get("device", "auto") != "cpu" and gpu_present()
 

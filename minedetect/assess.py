@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.ndimage
+from odc.geo.geobox import GeoBox
 
 from minedetect import calibrate
 from minedetect.bands import sample_pixels
-from minedetect.calibrate import Calibration
+from minedetect.calibrate import Calibration, Cuts, Tenths
 from minedetect.config import InferenceSettings, Settings
-from minedetect.grid import Window, crop, whole
+from minedetect.files import sha256_once
+from minedetect.findings import listed
+from minedetect.grid import Window, crop, row_bands, whole
 from minedetect.intake import open_image
-from minedetect.measure import Counts, IndexBaseline, best_single_index, block_interval, count, zone_hectares
-from minedetect.model import Detector, pick_device
-from minedetect.plausible import Ratio
+from minedetect.measure import IndexBaseline, PixelArea, best_single_index
+from minedetect.model import Detector, taught_sha256, together
+from minedetect.places import ground_clusters
 from minedetect.predict import raw_probability
 from minedetect.prepare import Prepared
 from minedetect.raster import MINE, Float, Mask
-from minedetect.runs import Progress, sha256_of
+from minedetect.runs import Progress
 from minedetect.scenes import Scene, SceneFiles, admit_scenes, load_scene, require_unblocked
+from minedetect.scorecard import Evidence, Ground, choice_note, content_of
 from minedetect.tiff import Limits
 
 MOST_BASELINE_PX = 2_000_000
@@ -48,6 +53,15 @@ class Block:
     scene: Scene
     window: Window
 
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Where there is both a label and a probability: bool (H, W)."""
+        return (self.labels <= MINE) & ~np.isnan(self.raw)
+
+    @property
+    def grid(self) -> GeoBox:
+        return crop(self.scene.raster.grid, self.window)
+
 
 def block_of(scene: Scene, window: Window, detector: Detector, settings: InferenceSettings) -> Block:
     """Run the network over one block as if there were nothing around it."""
@@ -60,7 +74,7 @@ def block_of(scene: Scene, window: Window, detector: Detector, settings: Inferen
     def scaled(part: Window) -> Float:
         return detector.contract.scale(read(part))
 
-    for part, found in raw_probability(scaled, shape, detector, pick_device(settings), settings):
+    for part, found in raw_probability(scaled, shape, detector, settings):
         raw[part.slices] = found
     labels = scene.known[window.slices]
 
@@ -68,14 +82,17 @@ def block_of(scene: Scene, window: Window, detector: Detector, settings: Inferen
         return np.concatenate([read(part), labels[part.slices][None].astype(np.float32)])
 
     sample = sample_pixels(with_labels, labels <= MINE, seed=0, most=MOST_BASELINE_PX)
+    if not sample.size:
+        sample = np.zeros((len(detector.contract.names) + 1, 0), np.float32)
     return Block(raw, labels, sample[:-1], sample[-1] == MINE, scene, window)
 
 
-def validation_blocks(prepared: Prepared, detector: Detector, settings: InferenceSettings) -> list[Block]:
-    """All validation blocks with their network probabilities."""
+def validation_blocks(prepared: Prepared, detectors: Sequence[Detector], settings: InferenceSettings) -> list[Block]:
+    """All validation blocks with the probabilities of the network of their fold, which did not learn there."""
     return [
         block_of(scene, window, detector, settings)
-        for scene, part in zip(prepared.scenes, prepared.split.scenes, strict=True)
+        for fold, detector in zip(prepared.split.folds, detectors, strict=True)
+        for scene, part in zip(prepared.scenes, fold.scenes, strict=True)
         for window in part.validation
     ]
 
@@ -90,10 +107,14 @@ def test_blocks(prepared: Prepared, detector: Detector, settings: InferenceSetti
 
 
 def fit_calibration(blocks: Sequence[Block]) -> Calibration:
-    """Platt scaling and threshold on all known pixels of the blocks."""
-    known = [b.labels <= MINE for b in blocks]
+    """Platt scaling and threshold on all known pixels of the blocks, each place of them a piece of ground."""
+    known = [b.known for b in blocks]
     raw = np.concatenate([b.raw[k] for b, k in zip(blocks, known, strict=True)])
-    return calibrate.fit(raw, np.concatenate([b.labels[k] for b, k in zip(blocks, known, strict=True)]))
+    labels = np.concatenate([b.labels[k] for b, k in zip(blocks, known, strict=True)])
+    together = ground_clusters([b.grid for b in blocks])
+    place_of = {block: place for place, members in enumerate(together) for block in members}
+    places = [np.full(int(k.sum()), place_of[number], np.int64) for number, k in enumerate(known)]
+    return calibrate.fit(raw, labels, np.concatenate(places))
 
 
 @dataclass(frozen=True)
@@ -102,75 +123,111 @@ class Assessment:
 
     Args:
         content: what `evaluation.json` holds.
-        ratio: predicted against labelled hectares.
     """
 
     content: dict[str, Any]
-    ratio: Ratio
 
 
 def assess(blocks: Iterable[Block], calibration: Calibration, threshold: float, names: Sequence[str]) -> Assessment:
     """Score blocks at a threshold, and what simple rules reach on the same pixels.
 
     Args:
-        blocks: scored ground.
+        blocks: scored ground, at least one; each is counted and let go, so that they may be made one by one.
         calibration: turns raw into calibrated probability.
         threshold: from which a pixel is mine.
         names: band names of the blocks' pixels.
     """
-    counts: list[Counts] = []
-    predicted_ha = labelled_ha = 0.0
-    probability, mine, samples = [], [], []
+    counted: list[Ground] = []
+    grids: list[GeoBox] = []
+    samples: list[_Sample] = []
     for block in blocks:
-        calibrated = calibration.probability(block.raw)
-        predicted = calibrated >= np.float32(threshold)
-        counts.append(count(predicted, block.labels))
-        known = block.labels <= MINE
-        area = _hectares(block, (predicted & known, (block.labels == MINE)))
-        predicted_ha, labelled_ha = predicted_ha + area[0], labelled_ha + area[1]
-        probability.append(calibrated[known])
-        mine.append(block.labels[known] == MINE)
-        samples.append((block.sample, block.sample_mine))
-    pooled = sum(counts, Counts())
-    p, m = np.concatenate(probability), np.concatenate(mine)
-    baseline = _baseline(samples, names)
-    interval = block_interval(counts, seed=0)
-    content = {
-        "iou": _rounded(pooled.iou),
-        "dice": _rounded(pooled.dice),
-        "precision": _rounded(pooled.precision),
-        "recall": _rounded(pooled.recall),
-        "baseline_iou": _rounded(baseline.iou),
-        "baseline": f"{baseline.name} {'>=' if baseline.above else '<='} {baseline.threshold:.4g}",
-        "all_background_iou": 0.0,
-        "all_mine_iou": _rounded(float(m.mean())),
-        "ci95": None if interval is None else [_rounded(interval[0]), _rounded(interval[1])],
-        "threshold": round(threshold, 4),
-        "pixels": pooled.pixels,
-        "blocks": len(counts),
-        "blocks_with_mines": sum(c.tp + c.fn > 0 for c in counts),
-        "predicted_ha": round(predicted_ha, 2),
-        "labelled_ha": round(labelled_ha, 2),
-        "calibration": calibration.to_json(),
-        "reliability": calibrate.reliability(p, m),
-    }
-    return Assessment(content, Ratio(predicted_ha, labelled_ha))
+        counted.append(_counted(block, calibration, Cuts.edges_with(threshold)))
+        grids.append(block.grid)
+        samples = _thinned([*samples, _Sample(block.sample, block.sample_mine, int(block.known.sum()))])
+    evidence = Evidence(counted, ground_clusters(grids), _baseline(samples, names))
+    return Assessment(content_of(evidence, threshold, calibration))
 
 
-def _hectares(block: Block, chosen: Sequence[npt.NDArray[np.bool_]]) -> list[float]:
-    grid = crop(block.scene.raster.grid, block.window)
-    return [float(zone_hectares(c.astype(np.uint8), grid, 2)[1]) for c in chosen]
+def _counted(block: Block, calibration: Calibration, edges: npt.NDArray[np.float32]) -> Ground:
+    """Count a block in bands of rows, so that memory stays bounded."""
+    area, known = PixelArea(block.grid), block.known
+    total: tuple[Cuts, Tenths, Tenths] | None = None
+    for band in row_bands((known.shape[0], known.shape[1])):
+        here = known[band.slices]
+        raw, mine = block.raw[band.slices][here], block.labels[band.slices][here] == MINE
+        calibrated = calibration.probability(raw)
+        cuts = Cuts.of(calibrated, mine, area.m2(band)[here], edges)
+        before, after = Tenths.of(raw, mine), Tenths.of(calibrated, mine)
+        total = (total[0] + cuts, total[1] + before, total[2] + after) if total else (cuts, before, after)
+    if total is None:
+        raise ValueError("a block has no rows")
+    mines = scipy.ndimage.label(block.labels == MINE, np.ones((3, 3)))[1]
+    return Ground(*total, mines=int(mines))
 
 
-def _baseline(samples: Sequence[tuple[Float, npt.NDArray[np.bool_]]], names: Sequence[str]) -> IndexBaseline:
-    pixels = np.concatenate([p for p, m in samples if m.size], axis=1)
-    mine = np.concatenate([m for _, m in samples if m.size])
-    step = max(1, -(-mine.size // MOST_BASELINE_PX))
-    return best_single_index(pixels[:, ::step], mine[::step], names)
+@dataclass(frozen=True)
+class _Sample:
+    """Some known pixels of one block, float32 (C, N), which are mine, bool (N,), and of how many they were drawn."""
+
+    pixels: Float
+    mine: npt.NDArray[np.bool_]
+    of: int
 
 
-def _rounded(value: float) -> float | None:
-    return None if np.isnan(value) else round(value, 4)
+def _thinned(samples: list[_Sample]) -> list[_Sample]:
+    """Every second pixel while there are more than memory should hold, of large samples first."""
+    while sum(s.mine.size for s in samples) > MOST_BASELINE_PX:
+        largest = max(s.mine.size for s in samples)
+        samples = [
+            _Sample(s.pixels[:, ::2].copy(), s.mine[::2].copy(), s.of) if 2 * s.mine.size > largest else s
+            for s in samples
+        ]
+    return samples
+
+
+def _baseline(samples: Sequence[_Sample], names: Sequence[str]) -> IndexBaseline:
+    """The best single index over all blocks, each pixel standing for as many as its block's sample leaves out."""
+    drawn = [s for s in samples if s.mine.size]
+    if not drawn:
+        return IndexBaseline("none", 0.0, True, 0.0)
+    weights = np.concatenate([np.full(s.mine.size, s.of / s.mine.size) for s in drawn])
+    pixels = np.concatenate([s.pixels for s in drawn], axis=1)
+    return best_single_index(pixels, np.concatenate([s.mine for s in drawn]), names, weights)
+
+
+def assess_training(
+    prepared: Prepared, detectors: Sequence[Detector], settings: InferenceSettings
+) -> tuple[Calibration, Assessment]:
+    """Calibrate on the validation blocks, score there and on the test part, and say which score to quote.
+
+    Args:
+        prepared: scenes and split that the network was trained on.
+        detectors: the network of the chosen epoch of each fold, not yet calibrated.
+        settings: windows, device, and a threshold where the user sets one.
+
+    Returns:
+        The calibration, and the assessment on validation ground with that on test ground within.
+    """
+    names, blocks = prepared.contract.names, validation_blocks(prepared, detectors, settings)
+    calibration = fit_calibration(blocks)
+    threshold = settings.threshold or calibration.threshold
+    evaluation = assess(blocks, calibration, threshold, names)
+    tested = test_blocks(prepared, together(detectors), settings)
+    if tested:
+        evaluation.content["test"] = assess(tested, calibration, threshold, names).content
+    chosen = ["epoch", "calibration", *(() if settings.threshold else ("threshold",))]
+    evaluation.content["chosen_on_validation"] = chosen
+    evaluation.content["note"] = choice_note(chosen, evaluation.content.get("test")) + _folds_note(len(detectors))
+    return calibration, evaluation
+
+
+def _folds_note(count: int) -> str:
+    if count == 1:
+        return ""
+    return (
+        f" Each place was judged by the one of {count} networks that did not learn there; the model averages all, and "
+        "its probabilities are calibrated by those single judgements."
+    )
 
 
 def evaluate_model(
@@ -183,15 +240,27 @@ def evaluate_model(
     """
     names = detector.contract.names
     admit_scenes(files, settings)
-    blocks = []
-    for number, one in enumerate(files, start=1):
-        raster, _ = detector.contract.at_pixel_size(open_image(one.image, Limits.of(settings)), settings.resample)
-        detector.contract.reading(raster, settings.bands, settings.reflectance_offset)
-        scene = load_scene(one, settings, names, raster)
-        require_unblocked(scene)
-        blocks.append(block_of(scene, whole(scene.raster.shape), detector, settings))
-        progress(number, len(files))
+
+    def scored() -> Iterator[Block]:
+        for number, one in enumerate(files, start=1):
+            raster, _ = detector.contract.at_pixel_size(open_image(one.image, Limits.of(settings)), settings.resample)
+            detector.contract.reading(raster, settings.bands, settings.reflectance_offset)
+            scene = load_scene(one, settings, names, raster)
+            require_unblocked(scene)
+            yield block_of(scene, whole(scene.raster.shape), detector, settings)
+            progress(number, len(files))
+
     threshold = settings.threshold or detector.calibration.threshold
-    taught = set(detector.provenance.get("scenes", {}).values())
-    seen = [one.name for one in files if sha256_of(one.image) in taught]
-    return {**assess(blocks, detector.calibration, threshold, names).content, "seen_in_training": seen}
+    content = assess(scored(), detector.calibration, threshold, names).content
+    taught = taught_sha256(detector)
+    seen = [one.name for one in files if sha256_once(one.image) in taught]
+    return {**content, "seen_in_training": seen, "note": _seen_note(seen)}
+
+
+def _seen_note(seen: Sequence[str]) -> str:
+    if seen:
+        return f"{listed(seen)} helped to make this model, in training or validation: this score flatters it."
+    return (
+        "None of these image files helped to make this model. Where they show other ground than its training did, "
+        "this is a score to quote."
+    )

@@ -223,9 +223,9 @@ def filled(scaled: Float) -> Float:
     unobserved = np.isnan(scaled).any(axis=0)
     if not unobserved.any():
         return scaled
-    seen = scaled[:, ~unobserved]
     whole: Float = scaled.copy()
-    whole[:, unobserved] = seen.mean(axis=1, keepdims=True) if seen.size else 0.0
+    for band in whole:
+        band[unobserved] = 0.0 if unobserved.all() else band.mean(where=~unobserved)
     return whole
 
 

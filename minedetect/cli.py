@@ -11,6 +11,9 @@ import cyclopts
 from pydantic import ValidationError
 from rich.console import Console
 
+import minedetect.learning_commands
+import minedetect.predict_commands
+import minedetect.sample_commands  # noqa: F401  (their commands join those of `commands`)
 from minedetect.arguments import Flat, Json, settings_of
 from minedetect.commands import app
 from minedetect.config import TrainingSettings
@@ -47,6 +50,10 @@ def serve(*, port: int = 8501) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 bug, 2 something to mend, 3 implausible, 130 interrupted."""
     logging.captureWarnings(capture=True)
+    if sys.stderr.isatty():  # elsewhere the run's log has them
+        warned = logging.StreamHandler()
+        warned.setLevel(logging.WARNING)
+        logging.getLogger("minedetect").addHandler(warned)
     try:
         code = app(list(sys.argv[1:] if arguments is None else arguments))
     except MinedetectError as error:
@@ -54,8 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except cyclopts.CycloptsError as error:
         cause = error.__cause__
         code = complain(in_words(cause) if isinstance(cause, ValidationError) else f"{error} See --help.")
-    except (KeyboardInterrupt, Cancelled):
-        Console(stderr=True).print("Interrupted. Files of finished steps are kept.")
+    except (KeyboardInterrupt, Cancelled) as error:
+        told = str(error) or "Interrupted. Files of finished steps are kept."
+        Console(stderr=True, highlight=False, soft_wrap=True).print(told, markup=False)
         code = INTERRUPTED
     sys.stdout.flush()
     sys.exit(code if isinstance(code, int) else DONE)

@@ -16,9 +16,9 @@ from rasterio.errors import RasterioError
 from rasterio.shutil import copy as copy_raster
 
 from minedetect.errors import BadInput
+from minedetect.files import replacing
 from minedetect.grid import Window, describe, row_bands, same_grid, shape_of
 from minedetect.raster import open_raster, read, require_shape, to_rasterio
-from minedetect.runs import replacing
 from minedetect.tiff import UNLIMITED
 
 
@@ -31,12 +31,14 @@ class CogProfile:
         nodata: nodata value.
         bands: description of each band.
         tags: metadata to carry, such as the run id.
+        colours: whole numbers are colours, whose overviews are means, not classes.
     """
 
     dtype: str
     nodata: float
     bands: tuple[str, ...]
     tags: Mapping[str, str]
+    colours: bool = False
 
 
 Write = Callable[[npt.NDArray[Any], Window], None]
@@ -112,7 +114,7 @@ def _to_cog(staging: Path, final: Path, profile: CogProfile) -> None:
         blocksize=512,
         bigtiff="IF_SAFER",
         num_threads="ALL_CPUS",
-        overview_resampling="AVERAGE" if floating else "MODE",
+        overview_resampling="AVERAGE" if floating or profile.colours else "MODE",
     )
 
 

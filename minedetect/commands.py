@@ -11,19 +11,18 @@ from minedetect.arguments import (
     Flat,
     Json,
     MineClass,
-    Scenes,
-    ScenesCsv,
+    ShiftPx,
     Years,
+    helped,
     model_path,
-    scene_files,
     settings_of,
 )
 from minedetect.config import (
     CheckSettings,
-    InferenceSettings,
+    ClassSettings,
+    LimitSettings,
     MaskSettings,
     Settings,
-    TrainingSettings,
 )
 from minedetect.console import (
     DONE,
@@ -33,11 +32,8 @@ from minedetect.console import (
     check_lines,
     hectare_lines,
     mask_lines,
-    predict_lines,
-    score_lines,
-    train_lines,
 )
-from minedetect.runs import MODEL, QUALITY, Run, open_run
+from minedetect.runs import QUALITY, Run, open_run
 
 app = App(
     name="minedetect",
@@ -51,7 +47,8 @@ app = App(
 )
 
 
-def _verdict_code(summary: dict[str, Any]) -> int:
+def verdict_code(summary: dict[str, Any]) -> int:
+    """The exit code a summary asks for."""
     return IMPLAUSIBLE if summary["verdict"] == "implausible" else DONE
 
 
@@ -81,13 +78,15 @@ def run(
     """
     from minedetect.pipeline import Job, run_job
 
-    face = Face(json)
+    face, chosen = Face(json), settings_of(settings)
+    if helped(chosen):
+        return DONE
     job = Job(before, after, labels, years, labels_after, model_path(model) if model else None, tuple(mine_class or ()))
     target = open_run(out)
     with face.progress() as listen:
-        summary = run_job(target, job, settings_of(settings), listen)
+        summary = run_job(target, job, chosen, listen)
     face.say(summary, hectare_lines(summary, target.root))
-    return _verdict_code(summary)
+    return verdict_code(summary)
 
 
 @app.command
@@ -106,11 +105,13 @@ def demo(
     """
     from minedetect.demo import run_demo
 
-    face, target = Face(json), open_run(out)
+    face, target, chosen = Face(json), open_run(out), settings_of(settings)
+    if helped(chosen):
+        return DONE
     with face.progress() as listen:
-        summary = run_demo(target, size, settings_of(settings), listen)
+        summary = run_demo(target, size, chosen, listen)
     face.say(summary, hectare_lines(summary, target.root))
-    return _verdict_code(summary)
+    return verdict_code(summary)
 
 
 @app.command
@@ -184,95 +185,6 @@ def mask(
 
 
 @app.command
-def train(
-    *,
-    out: str,
-    scene: Scenes = None,
-    scenes: ScenesCsv = None,
-    mine_class: MineClass = None,
-    json: Json = False,
-    settings: Annotated[TrainingSettings | None, Flat] = None,
-) -> int:
-    """Train a model on one or more labelled scenes.
-
-    Args:
-        out: run folder; a bare name lies under MINEDETECT_HOME.
-    """
-    from minedetect.learn import train_run
-
-    face, target = Face(json), open_run(out)
-    files = scene_files(scene, scenes, mine_class)
-    with face.progress() as listen:
-        content = train_run(target, files, settings_of(settings), listen).to_json()
-    face.say(content, train_lines(content, target.path(MODEL)))
-    return DONE
-
-
-@app.command
-def evaluate(
-    model: Path,
-    *,
-    scene: Scenes = None,
-    scenes: ScenesCsv = None,
-    mine_class: MineClass = None,
-    json: Json = False,
-    settings: Annotated[InferenceSettings | None, Flat] = None,
-) -> int:
-    """Score a model on labelled scenes, pooled over all their pixels.
-
-    Args:
-        model: .pt file or run folder.
-    """
-    from minedetect.assess import evaluate_model
-    from minedetect.model import load
-
-    face = Face(json)
-    files = scene_files(scene, scenes, mine_class)
-    with face.progress() as listen:
-        content = evaluate_model(
-            load(model_path(model)),
-            files,
-            settings_of(settings),
-            lambda done, total: listen("evaluate", done, total),
-        )
-    face.say(content, score_lines(content))
-    return DONE
-
-
-@app.command
-def predict(
-    image: Path,
-    *,
-    model: Path,
-    out: Path,
-    probability: Path | None = None,
-    json: Json = False,
-    settings: Annotated[InferenceSettings | None, Flat] = None,
-) -> int:
-    """Predict mines on one image with a trained model.
-
-    Args:
-        image: GeoTIFF.
-        model: .pt file or run folder.
-        out: class raster to write (0, 1, 255 without data).
-        probability: probability raster to write as well.
-    """
-    from minedetect.model import load
-    from minedetect.pipeline import predict_image
-    from minedetect.predict import Output
-
-    face, path = Face(json), model_path(model)
-    output = Output(out, probability, {"model": path.name})
-    with face.progress() as listen:
-        found, notes = predict_image(
-            image, load(path), settings_of(settings), output, lambda done, total: listen("predict", done, total)
-        )
-    content = found.to_json() | {"notes": list(notes)}
-    face.say(content, predict_lines(content, out))
-    return DONE
-
-
-@app.command
 def change(
     before: Path,
     after: Path,
@@ -280,7 +192,9 @@ def change(
     years: Years,
     out: str,
     probabilities: Annotated[tuple[Path, Path] | None, Parameter(negative="")] = None,
+    shift_px: ShiftPx = None,
     json: Json = False,
+    settings: Annotated[ClassSettings | None, Flat] = None,
 ) -> int:
     """Compare two class rasters (0, 1, 255): what is new, what is gone, in hectares.
 
@@ -288,11 +202,34 @@ def change(
         before: class raster of the first date.
         after: class raster of the second date.
         out: folder for the change rasters and tables.
-        probabilities: probability rasters of both dates, for the mean probability of each patch.
+        probabilities: probability rasters of both dates: mean probability of each patch, doubtful and sieved change.
+        shift_px: measured shift between the dates in pixels, up to which change around standing mines says nothing.
     """
+    from minedetect.class_rasters import ClassPair
     from minedetect.pipeline import change_rasters
 
-    face, target = Face(json), open_run(out)
-    summary = change_rasters(target, before, after, years, probabilities)
-    face.say(summary, hectare_lines(summary, target.root))
+    face, target, chosen = Face(json), open_run(out), settings_of(settings, computes=False)
+    summary = change_rasters(target, ClassPair(before, after, years, probabilities, shift_px), chosen)
+    face.say(summary, [*hectare_lines(summary, target.root), *summary["notes"]])
     return DONE
+
+
+@app.command
+def verify(
+    run: str,
+    *,
+    json: Json = False,
+    settings: Annotated[LimitSettings | None, Flat] = None,
+) -> int:
+    """Is a finished run still what it was? Hashes its files and inputs again, and computes its hectares anew.
+
+    Args:
+        run: run folder; a bare name lies under MINEDETECT_HOME.
+    """
+    from minedetect.tiff import Limits
+    from minedetect.verify import lines_of, verify_run
+
+    face, target = Face(json), open_run(run)
+    found = verify_run(target, Limits.of(settings or LimitSettings()))
+    face.say(found.to_json(), lines_of(found, target))
+    return DONE if found.intact else MENDABLE

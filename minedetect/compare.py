@@ -2,68 +2,53 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from odc.geo.geobox import GeoBox
-from shapely.geometry.base import BaseGeometry
 
-from minedetect.change import GONE, KINDS, NEW, Change, Ledger, difference, kinds_of, ledger, per_mine
-from minedetect.cog import CogProfile, write_cog
+from minedetect.about import facts
+from minedetect.change import per_mine, ring_width_px, told_apart
 from minedetect.config import Settings
-from minedetect.errors import BadInput
 from minedetect.evidence import Comparison, evidence_of, scores_against_labels
-from minedetect.figures import ResultPicture, Rgb, Stretch, draw_results, shown_bands, thinned
-from minedetect.grid import row_bands
-from minedetect.intake import admit
+from minedetect.figures import Stretch, shown_bands
 from minedetect.journal import Journal
 from minedetect.labels import outline_zones
+from minedetect.map_layers import write_map_layers
 from minedetect.measure import hectares
-from minedetect.patches import feature_collection, patches_of
-from minedetect.plausible import Gate, judge
-from minedetect.raster import (
-    CHANGE_NODATA,
-    IGNORE,
-    MINE,
-    Mask,
-    Raster,
-    class_values,
-    onto_first,
-    open_raster,
-    read,
-    read_classes,
-)
-from minedetect.report import Summary, write_report, write_summary
-from minedetect.runs import (
-    CHANGE_KIND,
-    CHANGE_MAP,
-    CHANGE_POLYGONS,
-    RESULTS_PICTURE,
-    Run,
-    mines_name,
-    probability_name,
-    write_text,
-)
+from minedetect.plausible import VERDICT_WORDS, Gate, judge
+from minedetect.products import Grounds, Written, write_change, write_mines
+from minedetect.raster import MINE, open_raster, read, read_classes
+from minedetect.report import Summary, write_summary
+from minedetect.report_page import write_report
+from minedetect.result_figures import ResultPicture, draw_results
+from minedetect.runs import RESULTS_PICTURE, Run, probability_name, unmatched_name
 from minedetect.scenes import Scene
+from minedetect.sensitivity import Compared, Cut, by_border, by_matching, by_threshold, kinds_near, ranges
+from minedetect.suspects import Suspect, find_suspects, sentence, write_suspects
 
 PREVIEW_PX = 900
-ALL_FIRM = "All change counts as firm: kinds of change are not told apart in this version."
+EVERY_LABEL = ("all labelled mines", "")
+"""A mask says where mines are and not which is which."""
 
 
 def compare(journal: Journal, comparison: Comparison, settings: Settings) -> dict[str, Any]:
     """Write change, polygons, summary, picture and report of a run; returns `summary.json`."""
     run, (before, after) = journal.run, comparison.classes
     with journal.step("change"):
-        for year, classes in zip(comparison.years, comparison.classes, strict=True):
-            write_mines(run, year, classes, comparison.grid, open_raster(run.path(probability_name(year))))
-        change, found = write_change(run, comparison.years, (before, after), comparison.grid)
-        zones = label_zones(comparison.scene)
-        rows = per_mine(comparison.scene.labels.outlines, zones, before, after, comparison.grid)
+        grounds = grounds_of(comparison, run, settings)
+        for year, classes, probability in zip(
+            comparison.years, comparison.classes, grounds.probabilities or (), strict=True
+        ):
+            write_mines(run, year, classes, comparison.grid, probability)
+        written = write_change(run, comparison.years, (before, after), comparison.grid, grounds)
+        found = written.ledger
+        rows = per_mine(*labelled_mines(comparison.scene), before, after, comparison.grid)
         gate = judge(evidence_of(comparison, found), settings)
+        sensitivity = sensitivity_of(run, comparison, written, settings)
     with journal.step("report"):
+        stretch = Stretch.of(_colours(comparison, 0, PREVIEW_PX))
+        suspects = suspects_of(run, comparison, settings, stretch)
         summary = Summary(
             run_id=run.name,
             years=comparison.years,
@@ -71,82 +56,81 @@ def compare(journal: Journal, comparison: Comparison, settings: Settings) -> dic
             observed_ha=(comparison.predictions[0].mine_ha, comparison.predictions[1].mine_ha),
             gate=gate,
             mine_definition=settings.mine_definition,
-            notes=(*comparison.notes, ALL_FIRM),
+            notes=(*comparison.notes, *sentence(suspects), *grounds.notes),
             per_mine=tuple(rows),
-            extra=scores_against_labels(comparison),
+            extra={
+                **scores_against_labels(comparison),
+                "sensitivity": sensitivity,
+                "suspected_missing": [suspect.to_json() for suspect in suspects],
+                "about": facts(comparison, settings),
+            },
         )
         content = write_summary(run, summary)
-        draw_results(run.path(RESULTS_PICTURE), picture_of(comparison, change, found, gate), comparison.grid)
-        write_report(run, facts(comparison, settings), trained=comparison.validation is not None)
+        picture = picture_of(comparison, written, gate, stretch)
+        draw_results(run.path(RESULTS_PICTURE), picture, comparison.grid)
+        write_report(run)
+        write_map_layers(run, comparison, rows, settings.threshold or comparison.detector.calibration.threshold)
     return content
 
 
-def label_zones(scene: Scene) -> npt.NDArray[np.int32]:
-    """Number of the outline over each pixel; all zero when the labels are a mask raster."""
+def suspects_of(run: Run, comparison: Comparison, settings: Settings, stretch: Stretch) -> tuple[Suspect, ...]:
+    """Find and write what the labels of the first date may miss."""
+    probability = open_raster(run.path(probability_name(comparison.years[0])))
+    reading = comparison.readings[0].only(shown_bands(comparison.detector.contract.names))
+    found = find_suspects(
+        comparison.classes[0],
+        comparison.scene.mask,
+        comparison.grid,
+        lambda band: read(probability, band)[0],
+        settings,
+    )
+    write_suspects(run, found, comparison.grid, lambda window: stretch(reading.read(comparison.rasters[0], window)))
+    return found
+
+
+def grounds_of(comparison: Comparison, run: Run, settings: Settings) -> Grounds:
+    """What tells kinds of change apart in a run: its own probabilities, threshold and measured shift."""
+    first, second = (open_raster(run.path(probability_name(year))) for year in comparison.years)
+    threshold = settings.threshold or comparison.detector.calibration.threshold
+    return Grounds(settings.min_probability_change, comparison.pair.shift_px, (first, second), (threshold, threshold))
+
+
+def labelled_mines(scene: Scene) -> tuple[list[tuple[str, str]], npt.NDArray[np.int32]]:
+    """Name and status of each labelled mine, and int32 (H, W), its number over each pixel; 0 outside all."""
     if scene.labels.is_mask:
-        return np.zeros(scene.mask.shape, np.int32)
-    return outline_zones(scene.labels, scene.raster.grid)
+        return [EVERY_LABEL], (scene.mask == MINE).astype(np.int32)
+    return told_apart(scene.labels.outlines), outline_zones(scene.labels, scene.raster.grid)
 
 
-def write_mines(run: Run, year: str, classes: Mask, grid: GeoBox, probability: Raster | None) -> None:
-    """Write `mines_YEAR.geojson`: each patch with its hectares and, where known, mean probability."""
-    patches = patches_of(classes == MINE, grid)
-    means = mean_probability(probability, patches.zones, len(patches.hectares))
-    properties = [
-        {"id": i, "date": year, "hectares": round(float(ha), 3), "mean_probability": mean}
-        for i, (ha, mean) in enumerate(zip(patches.hectares, means, strict=True), start=1)
-    ]
-    write_text(run.path(mines_name(year)), json.dumps(feature_collection(patches.geometries, properties)) + "\n")
+def sensitivity_of(run: Run, comparison: Comparison, written: Written, settings: Settings) -> dict[str, Any]:
+    """How far hectares move with the threshold, one pixel of border, and matching where it was measured."""
+    first, second = comparison.years
+    kinds = kinds_near(written.change, written.kind, ring_width_px(comparison.pair.shift_px))
+    compared = Compared(comparison.classes, comparison.grid, kinds, written.ledger)
+    probabilities = open_raster(run.path(probability_name(first))), open_raster(run.path(probability_name(second)))
+    threshold = settings.threshold or comparison.detector.calibration.threshold
+    cut = Cut(threshold, settings.sensitivity_threshold, settings.min_patch_ha)
+    parts = {"threshold": by_threshold(compared, probabilities, cut), "border": by_border(compared)}
+    if "matching" in comparison.extra:
+        unmatched = read_classes(open_raster(run.path(unmatched_name(second)))).astype(np.uint8)
+        parts["matching"] = by_matching(compared, unmatched)
+    return ranges(comparison.years, written.ledger, parts)
 
 
-def mean_probability(probability: Raster | None, zones: npt.NDArray[np.int32], patch_count: int) -> list[float | None]:
-    """Mean probability of each numbered patch; None where there is no probability raster."""
-    if probability is None:
-        return [None] * patch_count
-    total, pixels = np.zeros(patch_count + 1), np.zeros(patch_count + 1)
-    for band in row_bands(zones.shape):
-        values = read(probability, band)[0]
-        known = ~np.isnan(values)
-        total += np.bincount(zones[band.rows][known], values[known], patch_count + 1)
-        pixels += np.bincount(zones[band.rows][known], minlength=patch_count + 1)
-    return [round(float(t / max(n, 1)), 4) for t, n in zip(total[1:], pixels[1:], strict=True)]
-
-
-def write_change(run: Run, years: tuple[str, str], classes: tuple[Mask, Mask], grid: GeoBox) -> tuple[Change, Ledger]:
-    """Write `change_map.tif`, `change_kind.tif` and `change.geojson`, and add up the ledger."""
-    change = difference(*classes)
-    kind = kinds_of(change)
-    tags = {"run_id": run.name, "dates": " ".join(years)}
-    write_cog(run.path(CHANGE_MAP), change, grid, CogProfile("int8", CHANGE_NODATA, ("change",), tags))
-    write_cog(run.path(CHANGE_KIND), kind, grid, CogProfile("uint8", IGNORE, ("change_kind",), tags))
-    geometries: list[BaseGeometry] = []
-    properties: list[dict[str, Any]] = []
-    for value, name in ((NEW, "new"), (GONE, "gone")):
-        for number, kind_name in enumerate(KINDS, start=1):
-            patches = patches_of((change == value) & (kind == number), grid)
-            geometries += patches.geometries
-            properties += [
-                {"change": name, "kind": kind_name, "hectares": round(float(h), 3)} for h in patches.hectares
-            ]
-    write_text(run.path(CHANGE_POLYGONS), json.dumps(feature_collection(geometries, properties)) + "\n")
-    return change, ledger(classes[0], change, kind, grid)
-
-
-def picture_of(comparison: Comparison, change: Change, found: Ledger, gate: Gate) -> ResultPicture:
-    """Thin everything alike, and stretch both dates by the first one's limits."""
-    first, second = (_colours(comparison, date, PREVIEW_PX) for date in (0, 1))
-    stretch = Stretch.of(first)
-    rgb: tuple[Rgb, Rgb] = (stretch(first), stretch(second))
+def picture_of(comparison: Comparison, written: Written, gate: Gate, stretch: Stretch) -> ResultPicture:
+    """What `inference_results.png` shows; both dates are stretched by the first one's limits."""
+    (first, second), found = comparison.years, written.ledger
     return ResultPicture(
         years=comparison.years,
-        rgb=rgb,
-        classes=(thinned(comparison.classes[0], PREVIEW_PX), thinned(comparison.classes[1], PREVIEW_PX)),
-        labels=thinned(comparison.scene.mask, PREVIEW_PX),
-        change=thinned(change, PREVIEW_PX),
+        rgb=(stretch(_colours(comparison, 0, PREVIEW_PX)), stretch(_colours(comparison, 1, PREVIEW_PX))),
+        classes=comparison.classes,
+        labels=comparison.scene.mask,
+        change=written.change,
+        kind=written.kind,
         hectares=(found.before_ha, found.after_ha),
-        new_ha=found.new["firm"],
-        gone_ha=found.gone["firm"],
-        verdict=gate.verdict,
+        labelled_ha=hectares(comparison.scene.mask, comparison.grid, MINE),
+        firm_ha=(found.new["firm"], found.gone["firm"]),
+        headline=(f"Mining {first} to {second}", VERDICT_WORDS[gate.verdict]),
     )
 
 
@@ -155,75 +139,3 @@ def _colours(comparison: Comparison, date: int, most_px: int) -> npt.NDArray[np.
     reading = comparison.readings[date]
     shown = shown_bands(comparison.detector.contract.names)
     return reading.sample(comparison.rasters[date], most_px, shown)
-
-
-def facts(comparison: Comparison, settings: Settings) -> dict[str, Any]:
-    """Model and data facts for the report."""
-    contract, calibration = comparison.detector.contract, comparison.detector.calibration
-    about: dict[str, Any] = {
-        "First image": comparison.rasters[0].path.name,
-        "Second image": comparison.rasters[1].path.name,
-        "Labels": comparison.scene.labels.path.name,
-        "Bands": ", ".join(contract.names),
-        "Pixel size learned at": f"{contract.pixel_m:.2f} m",
-        "Network": f"U-Net, width {comparison.detector.width}",
-        "Threshold on calibrated probability": f"{settings.threshold or calibration.threshold:.2f}",
-    }
-    pair = comparison.pair
-    about["Shift between the dates"] = "not certain" if pair.shift_px is None else f"{pair.shift_px:.2f} px"
-    about["Drift of the bands on invariant ground, share of their span"] = (
-        ", ".join(f"{band} {share:+.0%}" for band, share in pair.drift.items()) or "could not be measured"
-    )
-    if comparison.validation is not None:
-        scores = comparison.validation.content
-        about |= {
-            "IoU of mines on validation ground": scores["iou"],
-            "Dice of mines on validation ground": scores["dice"],
-            "IoU of the best single-index threshold there": f"{scores['baseline_iou']} ({scores['baseline']})",
-            "Validation blocks and labelled mines in them": f"{scores['blocks']} and {scores['mines']}",
-            "What validation chose": ", ".join(scores["chosen_on_validation"]),
-        }
-        if "test" in scores:
-            about["IoU of mines on test ground, which chose nothing"] = scores["test"]["iou"]
-    return about
-
-
-def compare_classes(
-    journal: Journal, before: Path, after: Path, years: tuple[str, str], probabilities: tuple[Path, Path] | None
-) -> dict[str, Any]:
-    """Compare two class rasters made elsewhere: change, ledger and summary, verdict unknown.
-
-    Raises:
-        BadInput: a raster holds other values than 0, 1 and 255, or they do not overlap.
-    """
-    run = journal.run
-    with journal.step("change"):
-        admit([before, after, *(probabilities or ())])
-        first = open_raster(before)
-        second, note = onto_first(first, open_raster(after), nearest=True)
-        classes = _class_raster(first), _class_raster(second)
-        run.forget_results((before, after, *(probabilities or ())))
-        for year, one, path in zip(years, classes, probabilities or (None, None), strict=True):
-            raster = open_raster(path).onto(first.grid) if path else None
-            write_mines(run, year, one, first.grid, raster)
-        _, found = write_change(run, years, classes, first.grid)
-    with journal.step("report"):
-        gate = Gate("unknown", ("There are no labels to compare these rasters with.",))
-        observed = hectares(classes[0], first.grid, MINE), hectares(classes[1], first.grid, MINE)
-        definition = "As in the class rasters that were given."
-        return write_summary(run, Summary(run.name, years, found, observed, gate, definition, (note, ALL_FIRM)))
-
-
-def _class_raster(raster: Raster) -> Mask:
-    if raster.nodata == 0:
-        raise BadInput(
-            "NO_BACKGROUND",
-            f"{raster.path.name} tags 0, its background, as nodata: nothing could be compared. Remove that tag.",
-        )
-    classes = read_classes(raster)
-    found = class_values(classes)
-    if not set(found) <= {0, MINE, IGNORE}:
-        raise BadInput(
-            "CLASSES", f"{raster.path.name} holds the values {found[:12]}; a class raster holds 0, 1 and 255."
-        )
-    return classes.astype(np.uint8)

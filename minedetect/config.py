@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Preset = Literal["auto", "cpu", "full", "fast", "accurate"]
+Preset = Literal["auto", "cpu", "places", "full", "fast", "accurate"]
 
 
 class SettingsGroup(BaseModel):
@@ -61,6 +61,13 @@ class LabelSettings(SettingsGroup):
     layer: Annotated[
         str, Field(max_length=200, description="Which layer of a GeoPackage with several holds the mines.")
     ] = ""
+    exclude_mine: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...],
+        Field(
+            description="Leave out this outline (its number in `mask` and `check`); its ground counts as unknown. "
+            "Repeat for several."
+        ),
+    ] = ()
 
 
 class TileSettings(SettingsGroup):
@@ -85,6 +92,15 @@ class TileSettings(SettingsGroup):
             description="Share of the mine area kept apart as a third part that chooses nothing; 0: none.",
         ),
     ] = 0.0
+    folds: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=10,
+            description="Networks to train on scenes of several places, each place judged by the one that did not "
+            "learn there; the model averages them. 1: one network, validated on a share of the mine area.",
+        ),
+    ] = 1
     leave_mine_out: Annotated[
         int,
         Field(
@@ -102,6 +118,15 @@ class ModelSettings(SettingsGroup):
     width: Annotated[
         int, Field(ge=4, le=128, description="Channels of the first U-Net stage (64: 31.0 M parameters).")
     ] = 64
+    coarsen: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=4,
+            description="Pixels along a side that the network takes as one: it sees so many times farther around, "
+            "and is about the square of it quicker.",
+        ),
+    ] = 1
     init: Annotated[str, Field(description="A local model file whose weights seed the network.")] = ""
 
 
@@ -121,19 +146,40 @@ class OptimizerSettings(SettingsGroup):
     """How the network is trained."""
 
     epochs: Annotated[int, Field(ge=1, le=1000, description="Most passes over the training tiles.")] = 50
-    batch: Annotated[int, Field(ge=1, le=256, description="Tiles per optimizer step.")] = 16
+    batch: Annotated[int, Field(ge=1, le=256, description="Tiles per optimizer step, over all devices together.")] = 16
+    devices: Annotated[
+        int, Field(ge=1, le=64, description="Devices of this machine that train together, a process for each.")
+    ] = 1
     tiles_per_epoch: Annotated[
         int,
         Field(ge=0, le=100_000, description="Tiles drawn per epoch; 0: each training tile once."),
     ] = 0
     learning_rate: Annotated[float, Field(gt=0, le=0.1, description="Adam's first learning rate.")] = 1e-3
     weight_decay: Annotated[float, Field(ge=0, le=0.1, description="Adam's weight decay.")] = 1e-4
+    checkpoint_s: Annotated[
+        float, Field(ge=0, le=86_400, description="Least seconds between two checkpoints of a training.")
+    ] = 30.0
+    schedule: Annotated[
+        Literal["plateau", "cosine"],
+        Field(
+            description="plateau: halve the rate when validation loss no longer falls; "
+            "cosine: lower it smoothly to nothing over all epochs."
+        ),
+    ] = "plateau"
     plateau_epochs: Annotated[
         int, Field(ge=1, le=100, description="Epochs without a better validation loss before the rate is halved.")
     ] = 6
     early_stop_epochs: Annotated[
         int, Field(ge=1, le=1000, description="Epochs without a better validation IoU before training ends.")
     ] = 15
+    choose_last: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="Share of the epochs, the last ones, among which the one with the best validation IoU is kept.",
+        ),
+    ] = 1.0
     background_weight: Annotated[
         float, Field(ge=0, le=100, description="Loss weight of background; 0: computed from the tiles.")
     ] = 0.0
@@ -150,27 +196,54 @@ class OptimizerSettings(SettingsGroup):
             description="Decay per step of the running average of the weights that is validated and kept; 0: none.",
         ),
     ] = 0.95
+
+
+class AugmentationSettings(SettingsGroup):
+    """How training tiles are changed at random."""
+
     flips: Annotated[bool, Field(description="Flip and quarter-turn training tiles at random.")] = True
     brightness_jitter: Annotated[
         float, Field(ge=0, le=0.5, description="Random gain common to all bands, as a share.")
     ] = 0.15
     band_jitter: Annotated[float, Field(ge=0, le=0.5, description="Random gain of each band, as a share.")] = 0.1
+    offset_jitter: Annotated[
+        float,
+        Field(
+            ge=0, le=0.5, description="Random offset of all bands, as a share of their span; half of it of each band."
+        ),
+    ] = 0.0
+    gamma_jitter: Annotated[
+        float, Field(ge=0, le=1, description="Random exponent of the brightness: e to the power of up to so much.")
+    ] = 0.0
+    zoom: Annotated[
+        float, Field(ge=0, le=1, description="Tiles are drawn larger or smaller at random, by up to so much.")
+    ] = 0.0
 
 
-class PredictSettings(SettingsGroup):
-    """How a scene is predicted."""
+class ThresholdSettings(SettingsGroup):
+    """What a probability must reach to be called mine."""
 
-    window_px: Annotated[int, Field(ge=64, le=4096, multiple_of=16, description="Side of a prediction window.")] = 512
-    window_overlap: Annotated[
-        float, Field(ge=0.0, le=0.75, description="Overlap of neighbouring prediction windows, as a share.")
-    ] = 0.25
-    eightfold: Annotated[bool, Field(description="Average over the eight flips and turns (eight times the work).")] = (
-        False
-    )
     threshold: Annotated[
         float,
         Field(ge=0.0, lt=1.0, description="Probability above which a pixel is mine; 0: the one stored in the model."),
     ] = 0.0
+
+
+class PredictSettings(ThresholdSettings):
+    """How a scene is predicted."""
+
+    window_px: Annotated[
+        int,
+        Field(
+            ge=64,
+            le=8192,
+            description="Side of a prediction window, to which the network's field of view is added on each side; "
+            "memory grows with its square.",
+        ),
+    ] = 1536
+    eightfold: Annotated[bool, Field(description="Average over the eight flips and turns (eight times the work).")] = (
+        False
+    )
 
 
 class ChangeSettings(SettingsGroup):
@@ -178,6 +251,20 @@ class ChangeSettings(SettingsGroup):
 
     min_patch_ha: Annotated[
         float, Field(ge=0, le=100, description="Smallest patch kept in a prediction, 8-connected.")
+    ] = 0.5
+
+
+class KindSettings(SettingsGroup):
+    """Which change counts."""
+
+    min_probability_change: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Change is doubtful where the dates' calibrated probabilities differ by less; "
+            "from 0.5 on change is more likely than none.",
+        ),
     ] = 0.5
 
 
@@ -190,6 +277,39 @@ class GateSettings(SettingsGroup):
     gate_high: Annotated[
         float, Field(ge=1, le=100, description="Largest plausible ratio of predicted to labelled hectares.")
     ] = 2.0
+    gate_iou: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Least plausible overlap (IoU) of predicted and labelled mines: below it hectares that agree "
+            "agree by luck.",
+        ),
+    ] = 0.25
+    gate_one_class: Annotated[
+        float, Field(gt=0, le=1, description="Largest plausible share of a date's observed ground that is called mine.")
+    ] = 0.9
+    gate_edge: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Largest plausible share of the scene's outermost pixels that is called mine, where far fewer "
+            "are just inside.",
+        ),
+    ] = 0.05
+    gate_edge_excess: Annotated[
+        float,
+        Field(ge=1, le=1000, description="How many times the share just inside that may be before it is an artefact."),
+    ] = 3.0
+    review_iou: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Overlap (IoU) of predicted and labelled mines below which a person must look.",
+        ),
+    ] = 0.5
     review_growth: Annotated[
         float,
         Field(ge=1, le=100, description="Growth between the dates, or its inverse, beyond which a person must look."),
@@ -215,6 +335,35 @@ class GateSettings(SettingsGroup):
             "beyond which a person must look.",
         ),
     ] = 0.3
+    review_values: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Share of a band's values far outside the training's limits beyond which a person must look.",
+        ),
+    ] = 0.05
+    review_unobserved: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Share of the labelled hectares hidden on either date beyond which a person must look.",
+        ),
+    ] = 0.5
+
+
+class SensitivitySettings(SettingsGroup):
+    """How the ranges beside hectares are made."""
+
+    sensitivity_threshold: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=0.5,
+            description="How far the threshold is moved down and up for the sensitivity range of hectares.",
+        ),
+    ] = 0.1
 
 
 class PairSettings(SettingsGroup):
@@ -247,6 +396,18 @@ class PairSettings(SettingsGroup):
     ] = ""
 
 
+class SuspectSettings(SettingsGroup):
+    """When a place without a label is told as a mine that the labels may miss."""
+
+    suspect_probability: Annotated[
+        float,
+        Field(ge=0.5, le=1, description="Least mean probability of a place outside all outlines that is told."),
+    ] = 0.9
+    suspect_min_ha: Annotated[
+        float, Field(ge=0, le=10_000, description="Smallest such place, twice the smallest patch by default.")
+    ] = 1.0
+
+
 class AboutSettings(SettingsGroup):
     """What reports say."""
 
@@ -263,11 +424,17 @@ class MaskSettings(LimitSettings, LabelSettings):
     """What `mask` uses."""
 
 
-class TrainingSettings(SceneSettings, ModelSettings, OptimizerSettings, DeviceSettings, PredictSettings, SeedSettings):
+class TrainingSettings(
+    SceneSettings, ModelSettings, OptimizerSettings, AugmentationSettings, DeviceSettings, PredictSettings, SeedSettings
+):
     """What `train` uses."""
 
     preset: Annotated[
-        Preset, Field(description="Defaults for a machine or a purpose; auto: cpu without a GPU, else full.")
+        Preset,
+        Field(
+            description="Defaults for a machine or a purpose; auto: full with a GPU; without one places where there "
+            "are 8 scenes or more, else cpu."
+        ),
     ] = "auto"
 
 
@@ -279,5 +446,34 @@ class CheckSettings(SceneSettings, PairSettings):
     """What `check` uses."""
 
 
-class Settings(TrainingSettings, InferenceSettings, PairSettings, GateSettings):
+class ClassSettings(LimitSettings, ThresholdSettings, KindSettings):
+    """What `change` uses."""
+
+
+class Settings(
+    TrainingSettings, InferenceSettings, KindSettings, PairSettings, GateSettings, SensitivitySettings, SuspectSettings
+):
     """What a whole run uses."""
+
+
+class SampleSettings(SeedSettings):
+    """What `sample` uses."""
+
+    n: Annotated[int, Field(ge=8, le=10_000, description="Points of a sample altogether.")] = 300
+    min_per_stratum: Annotated[
+        int,
+        Field(
+            ge=2,
+            le=1000,
+            description="Least points of each stratum of a sample (new, gone, stable mine, stable other), where it has "
+            "so many pixels.",
+        ),
+    ] = 50
+    target_error: Annotated[
+        float,
+        Field(
+            gt=0.0,
+            le=0.2,
+            description="Standard error of overall accuracy for which `sample` tells how many points would be needed.",
+        ),
+    ] = 0.01

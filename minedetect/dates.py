@@ -11,16 +11,16 @@ from minedetect.bands import Reading, reading_of
 from minedetect.config import Settings
 from minedetect.errors import BadInput, BandMismatch
 from minedetect.findings import Check
-from minedetect.grid import pixel_size_m, same_grid
+from minedetect.grid import describe, pixel_size_m, same_grid
 from minedetect.intake import admit, open_image, open_user_labels
-from minedetect.labels import mask_on
+from minedetect.labels import Labels, mask_on
 from minedetect.model import Detector
 from minedetect.pair import SHIFT_WARNING_PX, PairQuality, PairSubject, Source, measure_pair
-from minedetect.raster import Mask, Raster, onto_first
+from minedetect.raster import Mask, Raster, onto_first, open_raster, overlap
 from minedetect.scenes import Scene, SceneFiles, labels_of
 from minedetect.season import acquired
 from minedetect.second import second_date_checks
-from minedetect.tiff import Limits
+from minedetect.tiff import UNLIMITED, Limits
 
 UNEVEN_GAIN = 1.15
 """Sensors and haze change the bands much alike; plants turning green or dry do not."""
@@ -53,7 +53,8 @@ class Dates:
         readings: how each is read.
         names: of the bands that are read, in order.
         given: the model to apply, or None to train one.
-        mask_after: labels of the second date, or None.
+        labels_after: labels of the second date as they were given, or None.
+        mask_after: those labels on the first one's grid, or None.
         after_pixel_m: pixel size of the second image as stored in metres, where it is warped; else None.
         notes: sentences on what was done.
     """
@@ -63,6 +64,7 @@ class Dates:
     readings: tuple[Reading, Reading]
     names: tuple[str, ...]
     given: Detector | None
+    labels_after: Labels | None
     mask_after: Mask | None
     after_pixel_m: float | None
     notes: tuple[str, ...]
@@ -98,18 +100,37 @@ def open_dates(files: DateFiles, settings: Settings) -> Dates:
         )
     if given is not None and given.contract.unit not in units:
         raise BandMismatch(f"{first.image.name} holds {units.pop()} values; the model learned {given.contract.unit}.")
+    labels_after = _labels_after(files, settings)
+    label_note = _label_note(labels_after, before)
+    mask_after = mask_on(labels_after, before.grid, warp=True) if labels_after else None
     return Dates(
-        before, after, readings, names, given, _mask_after(files, before, settings), stored_m, (*notes, grid_note)
+        before, after, readings, names, given, labels_after, mask_after, stored_m, (*notes, grid_note, *label_note)
     )
 
 
-def _mask_after(files: DateFiles, before: Raster, settings: Settings) -> Mask | None:
+def _labels_after(files: DateFiles, settings: Settings) -> Labels | None:
     if files.labels_after is None:
         return None
     labels = open_user_labels(files.labels_after, files.labelled.mine_classes, settings.layer, Limits.of(settings))
     if labels.undecided:
         raise BadInput("LAYER", labels.undecided)
-    return mask_on(labels, before.grid, warp=True)
+    return labels
+
+
+def _label_note(labels: Labels | None, before: Raster) -> tuple[str, ...]:
+    """What is done to a mask raster of the second date that lies on another grid.
+
+    Raises:
+        BadInput: it shows other ground.
+    """
+    if labels is None or not labels.is_mask:
+        return ()
+    grid, name = open_raster(labels.path, UNLIMITED).grid, labels.path.name
+    if same_grid(grid, before.grid):
+        return ()
+    if overlap(before.grid, grid) <= 0:
+        raise BadInput("NO_OVERLAP", f"{name} and {before.path.name} do not overlap. Check that both show one place.")
+    return (f"{name} ({describe(grid)}) was warped onto the grid of {before.path.name} (nearest neighbour).",)
 
 
 @dataclass(frozen=True)
@@ -165,15 +186,18 @@ def align(dates: Dates, scene: Scene, settings: Settings) -> Aligned:
 
 
 def _moved(dates: Dates, measured: PairQuality) -> tuple[Dates, str]:
+    """Undo the measured shift; labels of the second date were drawn on its image, so they move with it."""
     shift, name = measured.shift, dates.after.path.name
     if not shift.certain:
         return dates, f"{name} was not moved: the shift between the dates could not be measured with certainty."
     if shift.length_px <= SHIFT_WARNING_PX:
         return dates, f"{name} was not moved: the shift of {shift.length_px:.2f} px is below {SHIFT_WARNING_PX} px."
-    moved = replace(dates, after=dates.after.moved(shift.rows_px, shift.cols_px))
+    grid = dates.before.grid.translate_pix(shift.cols_px, shift.rows_px)
+    mask = mask_on(dates.labels_after, grid, warp=True) if dates.labels_after else None
+    moved = replace(dates, after=dates.after.moved(shift.rows_px, shift.cols_px), mask_after=mask)
     return moved, (
         f"{name} was moved by {-shift.rows_px:+.2f} px down and {-shift.cols_px:+.2f} px right "
-        "to undo the measured shift."
+        f"to undo the measured shift{', and its labels with it' if dates.labels_after else ''}."
     )
 
 

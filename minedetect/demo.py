@@ -10,10 +10,11 @@ import numpy as np
 from minedetect.cog import CogProfile, write_cog
 from minedetect.config import Settings
 from minedetect.errors import SettingError
+from minedetect.files import write_text
 from minedetect.journal import Journal, Listener, no_listener
 from minedetect.pipeline import Job, do_job
 from minedetect.raster import IGNORE
-from minedetect.runs import Run, write_text
+from minedetect.runs import Run
 from minedetect.synthetic import BANDS, MAX_SIZE_PX, MIN_SIDE_PX, make_district
 
 YEARS = ("2016", "2025")

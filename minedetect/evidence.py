@@ -12,17 +12,20 @@ import numpy.typing as npt
 from odc.geo.geobox import GeoBox
 
 from minedetect.assess import Assessment
-from minedetect.bands import Reading, value_drift
+from minedetect.bands import Reading, sample_pixels, value_drift
 from minedetect.change import Ledger
-from minedetect.measure import Counts, count, hectares
+from minedetect.grid import Window
+from minedetect.measure import Counts, best_single_index, count, hectares
 from minedetect.model import Detector
 from minedetect.pair import PairQuality
-from minedetect.plausible import Evidence, Ratio
+from minedetect.plausible import Agreement, Evidence
 from minedetect.predict import Prediction
-from minedetect.raster import IGNORE, MINE, Mask, Raster, open_raster, read_classes
+from minedetect.raster import IGNORE, MINE, Float, Mask, Raster, open_raster, read_classes
 from minedetect.scenes import Scene
 
 RIM_PX = 8
+RULE_SAMPLE_PX = 50_000
+"""Known pixels of a whole date from which the best single index is found."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,6 @@ def evidence_of(comparison: Comparison, found: Ledger) -> Evidence:
     """Gather what the plausibility gate looks at."""
     grid, scene, (before, after) = comparison.grid, comparison.scene, comparison.classes
     labelled = scene.mask == MINE
-    known = (scene.mask != IGNORE) & (before != IGNORE)
     labelled_ha = hectares(labelled, grid, 1)
     hidden = labelled & ((before == IGNORE) | (after == IGNORE))
     contract = comparison.detector.contract
@@ -88,8 +90,7 @@ def evidence_of(comparison: Comparison, found: Ledger) -> Evidence:
         for year, reading, raster in zip(comparison.years, comparison.readings, comparison.rasters, strict=True)
     }
     return Evidence(
-        validation=comparison.validation.ratio if comparison.validation else None,
-        labelled_date=Ratio(hectares((before == MINE) & known, grid, 1), hectares(labelled & known, grid, 1)),
+        agreements=agreements_of(comparison),
         mine_share={y: mine_share(c) for y, c in zip(comparison.years, comparison.classes, strict=True)},
         rim_share={y: rim_share(c) for y, c in zip(comparison.years, comparison.classes, strict=True)},
         before_ha=found.before_ha,
@@ -100,6 +101,45 @@ def evidence_of(comparison: Comparison, found: Ledger) -> Evidence:
         matching_ha=(matching["with_ha"], matching["without_ha"]) if matching else None,
         unobserved_share=hectares(hidden, grid, 1) / labelled_ha if labelled_ha else 0.0,
     )
+
+
+def agreements_of(comparison: Comparison) -> list[Agreement]:
+    """How the predictions agree with labels: on validation and test ground, and on each whole date that has some."""
+    scores = comparison.validation.content if comparison.validation else {}
+    parts = {"on the validation blocks": scores, "on the test ground, which chose nothing": scores.get("test")}
+    found = [Agreement.of_scores(where, part) for where, part in parts.items() if part]
+    found.append(_on_whole_date(comparison, 0, comparison.scene.mask))
+    if comparison.mask_after is not None:
+        found.append(_on_whole_date(comparison, 1, comparison.mask_after))
+    return found
+
+
+def _on_whole_date(comparison: Comparison, date: int, labels: Mask) -> Agreement:
+    """Agreement on all pixels of a date that are labelled and observed."""
+    classes, grid = comparison.classes[date], comparison.grid
+    known = (labels <= MINE) & (classes != IGNORE)
+    counts = count_classes(classes, labels)
+    return Agreement(
+        where=f"on all labelled ground of {comparison.years[date]}",
+        predicted_ha=hectares((classes == MINE) & known, grid, 1),
+        labelled_ha=hectares((labels == MINE) & known, grid, 1),
+        iou=None if np.isnan(counts.iou) else counts.iou,
+        rule_iou=_rule_iou(comparison, date, np.where(known, labels, IGNORE)),
+        guess_iou=(counts.tp + counts.fn) / max(counts.pixels, 1),
+    )
+
+
+def _rule_iou(comparison: Comparison, date: int, labels: Mask) -> float:
+    """What the best threshold on a single index reaches on a sample of the known pixels of a date."""
+    raster, reading = comparison.rasters[date], comparison.readings[date]
+
+    def with_labels(part: Window) -> Float:
+        return np.concatenate([reading.read(raster, part), labels[part.slices][None].astype(np.float32)])
+
+    sample = sample_pixels(with_labels, labels != IGNORE, seed=0, most=RULE_SAMPLE_PX)
+    if not sample.size:
+        return 0.0
+    return best_single_index(sample[:-1], sample[-1], comparison.detector.contract.names).iou
 
 
 def mine_share(classes: Mask) -> float:

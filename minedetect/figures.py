@@ -1,4 +1,4 @@
-"""The pictures: training curves, and both dates with their change; and what all pictures share."""
+"""The picture of the training curves, and what all pictures share."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.ndimage
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from odc.geo.geobox import GeoBox
 
-from minedetect.change import GONE, NEW
-from minedetect.grid import pixel_size_m
-from minedetect.raster import CHANGE_NODATA, IGNORE, MINE, Float, Mask
-from minedetect.runs import replacing
+from minedetect.edges import Chosen
+from minedetect.files import replacing
+from minedetect.grid import pixel_sides_m
+from minedetect.raster import Float
 
 RED, BLUE, YELLOW, GREY = "#D1495B", "#2E6FBB", "#F2C14E", "#8A8F98"
 """Red is new and blue is gone everywhere; told apart by people with any colour vision."""
+PALE, DARK = "#E4E6E9", "#4A4E57"
+"""The stripes of unobserved ground."""
 PANEL_PX = 900
 DPI = 105
 
@@ -72,25 +72,13 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _panels(count: int, shape: tuple[int, ...], columns: int) -> tuple[Figure, list[Axes]]:
-    rows = -(-count // columns)
-    ratio = shape[0] / shape[1]
-    width = 4.6 * columns
-    figure = Figure(figsize=(width, 4.6 * min(ratio, 1.8) * rows + 0.7 * rows), dpi=DPI, layout="constrained")
-    axes = [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
-    for ax in axes:
-        ax.set_xticks([])
-        ax.set_yticks([])
-    return figure, axes
-
-
-def scale_bar(ax: Axes, grid: GeoBox, shape: tuple[int, ...]) -> None:
-    """A bar of a round number of kilometres, about a fifth of the picture wide."""
-    metres_a_px = pixel_size_m(grid) * grid.shape[1] / shape[1]
+def scale_bar(ax: Axes, grid: GeoBox, shape: tuple[int, ...], fontsize: float = 9, right: bool = False) -> None:
+    """A bar of a round length on the ground, east to west, at most a fifth of the picture wide, near its foot."""
+    metres_a_px = pixel_sides_m(grid)[0] * grid.shape[1] / shape[1]
     wanted = metres_a_px * shape[1] / 5
     length_m = max((m for e in range(1, 7) for m in (10**e, 2 * 10**e, 5 * 10**e) if m <= wanted), default=10)
     length_px = length_m / metres_a_px
-    x, y = 0.04 * shape[1], 0.95 * shape[0]
+    x, y = 0.96 * shape[1] - length_px if right else 0.04 * shape[1], 0.95 * shape[0]
     ax.plot([x, x + length_px], [y, y], color="white", linewidth=5, solid_capstyle="butt")
     ax.plot([x, x + length_px], [y, y], color="black", linewidth=2.5, solid_capstyle="butt")
     label = f"{length_m / 1000:g} km" if length_m >= 1000 else f"{length_m} m"
@@ -98,7 +86,7 @@ def scale_bar(ax: Axes, grid: GeoBox, shape: tuple[int, ...]) -> None:
         x,
         y - 0.02 * shape[0],
         label,
-        fontsize=9,
+        fontsize=fontsize,
         va="bottom",
         bbox={"facecolor": "white", "alpha": 0.8, "pad": 1.5, "linewidth": 0},
     )
@@ -110,7 +98,7 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format="png")
 
 
-def overlay(rgb: Rgb, chosen: npt.NDArray[np.bool_], colour: str, opacity: float) -> Rgb:
+def overlay(rgb: Rgb, chosen: Chosen, colour: str, opacity: float) -> Rgb:
     """A copy of display colours (h, w, 3) with chosen pixels, bool (h, w), tinted."""
     from matplotlib.colors import to_rgb
 
@@ -119,14 +107,21 @@ def overlay(rgb: Rgb, chosen: npt.NDArray[np.bool_], colour: str, opacity: float
     return mixed
 
 
-def _flat(chosen: npt.NDArray[np.bool_], unknown: npt.NDArray[np.bool_], colour: str) -> Rgb:
-    white = np.full((*chosen.shape, 3), 0.97, np.float32)
-    return overlay(overlay(white, unknown, GREY, 0.6), chosen, colour, 1.0)
+def pooled(chosen: Chosen, shape: tuple[int, ...]) -> Chosen:
+    """A bool (H, W) at a smaller shape: true wherever any pixel below is, so that thin things stay visible."""
+    rows, cols = (np.arange(small) * full // small for small, full in zip(shape, chosen.shape, strict=True))
+    tall: Chosen = np.logical_or.reduceat(chosen, rows, axis=0)
+    return np.asarray(np.logical_or.reduceat(tall, cols, axis=1))
 
 
-def _outline_of(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    edge: npt.NDArray[np.bool_] = chosen & ~scipy.ndimage.binary_erosion(chosen, np.ones((3, 3), bool))
-    return edge
+def hatched(rgb: Rgb, chosen: Chosen, colours: tuple[str, str] = (PALE, DARK)) -> Rgb:
+    """Diagonal stripes of two colours over chosen pixels, about forty to the longer side."""
+    if not chosen.any():
+        return rgb
+    pitch = max(4, max(chosen.shape) // 40)
+    rows, cols = np.ogrid[: chosen.shape[0], : chosen.shape[1]]
+    stripe = (rows + cols) % pitch < max(1, pitch // 4)
+    return overlay(overlay(rgb, chosen & ~stripe, colours[0], 1.0), chosen & stripe, colours[1], 1.0)
 
 
 def draw_history(path: Path, history: Sequence[dict[str, float]], best_epoch: int) -> None:
@@ -155,57 +150,3 @@ def draw_history(path: Path, history: Sequence[dict[str, float]], best_epoch: in
         ax.grid(alpha=0.3)
         ax.legend(fontsize=8)
     save(figure, path)
-
-
-@dataclass(frozen=True)
-class ResultPicture:
-    """What `inference_results.png` shows, all thinned alike: labels, and per date image and classes."""
-
-    years: tuple[str, str]
-    rgb: tuple[Rgb, Rgb]
-    classes: tuple[Mask, Mask]
-    labels: Mask
-    change: npt.NDArray[np.int8]
-    hectares: tuple[float, float]
-    new_ha: float
-    gone_ha: float
-    verdict: str
-
-
-def draw_results(path: Path, picture: ResultPicture, grid: GeoBox) -> None:
-    """`inference_results.png`: both images, labels, both predictions, and the change."""
-    first, second = picture.years
-    shape = picture.change.shape
-    figure, axes = _panels(6, shape, 3)
-    for ax, year, rgb in ((axes[0], first, picture.rgb[0]), (axes[1], second, picture.rgb[1])):
-        ax.imshow(rgb)
-        ax.set_title(f"Image {year}")
-        scale_bar(ax, grid, shape)
-    axes[2].imshow(overlay(picture.rgb[0], picture.labels == MINE, YELLOW, 0.6))
-    axes[2].set_title(f"Labels {first}")
-    for ax, year, classes, area in zip(axes[3:5], picture.years, picture.classes, picture.hectares, strict=True):
-        ax.imshow(_flat(classes == MINE, classes == IGNORE, "#4A4E57"))
-        ax.set_title(f"Predicted mine {year}: {area:,.1f} ha")
-    _draw_change(axes[5], picture)
-    figure.suptitle(f"Mining {first} to {second}. Verdict: {picture.verdict}", fontsize=13)
-    save(figure, path)
-
-
-def _draw_change(ax: Axes, picture: ResultPicture) -> None:
-    shown = np.full((*picture.change.shape, 3), 1.0, np.float32)
-    for chosen, colour, opacity in (
-        (picture.change == CHANGE_NODATA, GREY, 0.5),
-        (_outline_of((picture.change == 0) & (picture.classes[0] == MINE)), GREY, 1.0),
-        (picture.change == NEW, RED, 1.0),
-        (picture.change == GONE, BLUE, 1.0),
-    ):
-        shown = overlay(shown, chosen, colour, opacity)
-    ax.imshow(shown)
-    ax.set_title(f"Change: {picture.new_ha:,.1f} ha new, {picture.gone_ha:,.1f} ha gone")
-    keys = [
-        Patch(color=RED, label="new"),
-        Patch(color=BLUE, label="gone"),
-        Patch(facecolor="white", edgecolor=GREY, label="unchanged (outline: mine on both dates)"),
-        Patch(color="#C4C7CB", label="no data"),
-    ]
-    ax.figure.legend(handles=keys, loc="outside lower right", ncols=4, fontsize=9)

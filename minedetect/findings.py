@@ -43,3 +43,9 @@ def counted(count: int, thing: str) -> str:
     """A number with its noun: "1 outline", "2,000 patches"."""
     plural = thing + ("es" if thing.endswith(("ch", "s")) else "s")
     return f"{count:,} {thing if count == 1 else plural}"
+
+
+def shown_ha(value: float) -> str:
+    """Hectares as people should read them: whole ones from 100 on, one decimal below."""
+    shown = f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:,.1f}"
+    return f"{'0.0' if shown == '-0.0' else shown} ha"

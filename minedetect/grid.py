@@ -110,6 +110,11 @@ def cores(shape: tuple[int, int], tile_px: int, stride_px: int) -> list[tuple[Wi
     ]
 
 
+def validation_cores(shape: tuple[int, int], tile_px: int) -> list[tuple[Window, Window]]:
+    """The tiles that judge an (H, W) block while training: overlapping by a quarter, each judging its core alone."""
+    return cores(shape, tile_px, max(1, tile_px * 3 // 4))
+
+
 def row_bands(shape: tuple[int, int], rows_px: int = BAND_ROWS_PX) -> Iterator[Window]:
     """Full-width bands of at most ``rows_px`` rows, from top to bottom."""
     for row in range(0, shape[0], rows_px):
@@ -152,13 +157,18 @@ def require_same_grid(a: GeoBox, b: GeoBox, what: str) -> None:
         )
 
 
-def pixel_size_m(grid: GeoBox) -> float:
-    """Mean ground size of the centre pixel's sides in metres, in any CRS (geodesic, WGS 84)."""
+def pixel_sides_m(grid: GeoBox) -> tuple[float, float]:
+    """Ground width and height of the centre pixel in metres, in any CRS (geodesic, WGS 84)."""
     row, col = grid.shape[0] / 2, grid.shape[1] / 2
     points = [grid.transform @ (col + dc, row + dr) for dc, dr in ((0, 0), (1, 0), (0, 1))]
     lon, lat = to_lonlat(grid).transform([p[0] for p in points], [p[1] for p in points])
     _, _, distance_m = WGS84.inv([lon[0]] * 2, [lat[0]] * 2, lon[1:], lat[1:])
-    return float(sum(distance_m)) / 2
+    return float(distance_m[0]), float(distance_m[1])
+
+
+def pixel_size_m(grid: GeoBox) -> float:
+    """Mean of the sides of the centre pixel in metres, in any CRS."""
+    return sum(pixel_sides_m(grid)) / 2
 
 
 def to_lonlat(grid: GeoBox) -> Transformer:

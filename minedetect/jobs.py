@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,10 +18,29 @@ import psutil
 from filelock import FileLock, Timeout
 
 from minedetect.errors import RunError
-from minedetect.runs import LOG, Run, Status, home, list_runs, open_run
+from minedetect.runs import (
+    ACTIVE,
+    CHECK_FOLDER,
+    CONFIG,
+    DRAFT,
+    LOG,
+    SAMPLES,
+    STATUS,
+    Run,
+    Status,
+    existing_run,
+    home,
+    list_runs,
+    named_run,
+    open_run,
+)
 
 DEMO = "demo"
 """Name of the run of the built-in district."""
+
+RESUME = "resume"
+"""The command that goes on with a run."""
+ENDED_EARLY = ("failed", "interrupted", "stopped")
 
 COMMAND = (sys.executable, "-m", "minedetect")
 NICENESS = 10
@@ -27,8 +48,19 @@ NICENESS = 10
 GRACE_S = 3.0
 """How long a job may take to end by itself after it was asked to."""
 START_LOCK = ".start.lock"
-WAIT_THEN_BECOME = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
-"""Waits for one line, then turns into the command: the status is on disk before the command runs."""
+GONE = ".deleted-"
+"""Begins the name of a run on its way out; hidden, so no list of runs shows it."""
+BECOME = """import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+if sys.stdin.readline():
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.execv(sys.argv[1], sys.argv[1:])
+"""
+WAIT_THEN_BECOME = (sys.executable, "-ISc", BECOME)
+"""Waits for one line, then turns into the command: the status is on disk before the command runs.
+
+A server that a shell put into the background hears no interrupt, and nor would its jobs, which are stopped by one.
+"""
 
 
 def start(run: Run, arguments: Sequence[str], command: Sequence[str] = COMMAND) -> None:
@@ -95,7 +127,7 @@ def stop(run: Run) -> None:
         _signal(status.pid, signal.SIGKILL)
         _ended(status, GRACE_S)
     after = run.status()
-    if after.state == "running":
+    if after.state in ACTIVE:
         message = "Stopped on request. Files of finished steps are kept."
         run.write_status(after.model_copy(update={"state": "stopped", "message": message}))
 
@@ -128,7 +160,72 @@ def alive(status: Status) -> bool:
 
 def is_active(status: Status) -> bool:
     """Whether a job is at work on the run now."""
-    return status.state == "running" and alive(status)
+    return status.state in ACTIVE and alive(status)
+
+
+def resume(run: Run) -> None:
+    """Go on with a run that ended early, in the background: its training from the last whole checkpoint.
+
+    Raises:
+        RunError: this run is being worked on already, or it never got as far as to know what was asked.
+    """
+    if not can_resume(run):
+        raise RunError(f"The run {run.name} has nothing to go on with. Start it anew.")
+    start(run, [RESUME, str(run.root)])
+
+
+def can_resume(run: Run) -> bool:
+    """Whether a run ended early and knows what was asked of it."""
+    return run.has(CONFIG) and run.status().shown_state() in ENDED_EARLY
+
+
+def delete(run: Run) -> None:
+    """Remove a run with all that is in its folder; no link is followed.
+
+    It leaves its name in one step, so that nobody meets half a run.
+
+    Raises:
+        RunError: there is no such run directly under `home()`, it is a link, or it is being worked on.
+        OSError: its files cannot be removed.
+    """
+    if existing_run(run.name) != run or run.root.is_symlink():
+        raise RunError(f"{run.root} is a link or lies outside {home()}, so it is not deleted here. Remove it by hand.")
+    _remove(run)
+
+
+def delete_draft(run: Run) -> None:
+    """Remove a draft whose run has not begun; uploaded files that it names stay.
+
+    Raises:
+        RunError: it is no draft directly under `home()`, it is a link, it has begun, or its files are being checked.
+        OSError: its files cannot be removed.
+    """
+    if named_run(run.name) != run or run.root.is_symlink() or not run.has(DRAFT):
+        raise RunError(f"There is no draft {run.name}.")
+    if run.has(STATUS):
+        raise RunError(f"The run {run.name} has begun. Delete it on the page Compare.")
+    _remove(run)
+
+
+def _remove(run: Run) -> None:
+    gone = home() / f"{GONE}{uuid.uuid4().hex}"
+    try:
+        with FileLock(run.path(START_LOCK), timeout=0), run.locked():
+            _refuse_second(run)
+            _refuse_beside(run)
+            run.root.rename(gone)
+    except Timeout as error:
+        raise RunError(_busy(run)) from error
+    shutil.rmtree(gone)
+
+
+def _refuse_beside(run: Run) -> None:
+    for folder, told in (
+        (CHECK_FOLDER, "The files of {} are being checked"),
+        (SAMPLES, "A sample of {} is being drawn"),
+    ):
+        if is_active(Run(run.path(folder)).status()):
+            raise RunError(f"{told.format(run.name)}. Wait until that is done.")
 
 
 def log_tail(run: Run, lines: int = 20) -> str:

@@ -17,6 +17,7 @@ from minedetect.runs import LOG, Progress, Run, State, Status
 logger = logging.getLogger("minedetect")
 
 BUG = "It ended unexpectedly; the log says where."
+STOPPED = "Stopped on request. Files of finished steps are kept."
 QUIET_S = 0.4
 """Status is written at most this often while a step counts on."""
 
@@ -57,6 +58,7 @@ class Journal:
             handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
             logger.addHandler(handler)
             logger.setLevel(logging.INFO)
+            self.run.sweep()
             self._write()
             ending: tuple[State, str] = ("failed", BUG)
             try:
@@ -65,8 +67,8 @@ class Journal:
             except MinedetectError as error:
                 ending = ("failed", str(error))
                 raise
-            except (KeyboardInterrupt, Cancelled):
-                ending = ("stopped", "Stopped on request. Files of finished steps are kept.")
+            except (KeyboardInterrupt, Cancelled) as error:
+                ending = ("stopped", str(error) or STOPPED)
                 raise
             finally:
                 logger.info("%s: %s", ending[0], traceback.format_exc() if ending[1] == BUG else ending[1])
@@ -93,6 +95,19 @@ class Journal:
         seconds = round(time.perf_counter() - started, 2)
         self._change(seconds={**self._status.seconds, name: seconds})
         logger.info("%s: done in %.1f s", name, seconds)
+
+    @contextmanager
+    def queued(self) -> Iterator[Callable[[str], None]]:
+        """Stand in line: yields what to call with the reason as long as one waits."""
+
+        def waiting(why: str) -> None:
+            if self._status.state != "queued" or self._status.message != why:
+                logger.info(why)
+                self._change(state="queued", message=why)
+
+        yield waiting
+        if self._status.state == "queued":
+            self._change(state="running", message="")
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -27,6 +27,7 @@ from minedetect.tiff import UNLIMITED
 from minedetect.vectors import Features, read_geojson, read_packed
 
 MOST_TEXT = 200
+KNOWN_KINDS = "images are .tif; labels .geojson, .gpkg, .zip (shapefile) or .tif."
 STATUSES = {
     "active": ("active", "acttive", "activ", "aktive"),
     "inactive": ("inactive", "abandoned", "closed", "in-active"),
@@ -78,6 +79,7 @@ class Labels:
         notes: sentences on what was dropped or assumed.
         mine_classes: which values of a class raster are mines, when the labels are one.
         undecided: what somebody must choose before these labels may be used, or "".
+        left_out: outlines that somebody wants left out; their ground is unknown.
     """
 
     path: Path
@@ -85,6 +87,7 @@ class Labels:
     notes: tuple[str, ...] = ()
     mine_classes: tuple[int, ...] = ()
     undecided: str = ""
+    left_out: tuple[Outline, ...] = ()
 
     @property
     def is_mask(self) -> bool:
@@ -111,8 +114,7 @@ def open_labels(path: Path, mine_classes: Sequence[int] = (), layer: str = "") -
         return _collect(path, read_geojson(path))
     if suffix in (".gpkg", ".zip"):
         return _collect(path, read_packed(path, layer))
-    known = "Images are .tif; labels .geojson, .gpkg, .zip (shapefile) or .tif."
-    raise BadInput("KIND", f"{path.name} is no file this program reads. {known}")
+    raise BadInput("KIND", f"{path.name} is no file this program reads: {KNOWN_KINDS}")
 
 
 def _collect(path: Path, features: Features) -> Labels:
@@ -157,15 +159,13 @@ def _require_on_earth(path: Path, geometry: BaseGeometry) -> None:
 
 def _outline(index: int, record: dict[str, Any], geometry: BaseGeometry, repair_ha: float) -> Outline:
     attributes = {str(key).strip().lower(): value for key, value in reversed(record.items())}
-    given = _text(attributes.get("status"))
-    claimed = _number(attributes.get("area_ha"))
     return Outline(
         index=index,
         id=_text(attributes.get("id")),
         name=_text(attributes.get("name")),
-        status=normal_status(given),
-        status_given=given,
-        claimed_ha=claimed,
+        status=normal_status(_text(attributes.get("status"))),
+        status_given=_text(attributes.get("status")),
+        claimed_ha=_number(attributes.get("area_ha")),
         geometry=geometry,
         repair_ha=repair_ha,
     )

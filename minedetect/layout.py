@@ -17,14 +17,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Polygon, Rectangle
 from odc.geo.geobox import GeoBox
-from shapely import affinity
 from shapely.geometry.base import BaseGeometry
 
 from minedetect.blocks import SceneSplit
 from minedetect.figures import DPI, YELLOW, Rgb, overlay, plain, save, scale_bar, thinned
 from minedetect.grid import Window, pixel_size_m, shape_of, to_lonlat
 from minedetect.measure import zone_hectares
-from minedetect.patches import feature_collection
+from minedetect.patches import feature_collection, in_degrees, unbroken
 from minedetect.places import outline_points
 from minedetect.raster import MINE, Mask
 from minedetect.split import TEST, TRAINING, VALIDATION, Split, part_map
@@ -33,8 +32,6 @@ UNUSED = 0
 NAMES = MappingProxyType({TRAINING: "training", VALIDATION: "validation", TEST: "test", UNUSED: "gap"})
 NAME_SHARE = 0.14, 0.04
 """Width and height of a name on the map of places, as shares of its span."""
-EDGE_STEP_PX = 64
-"""Longest straight edge that is moved into degrees by its ends alone."""
 
 
 @dataclass(frozen=True)
@@ -95,28 +92,8 @@ def _filled(shape: tuple[int, int], window: Window) -> npt.NDArray[np.uint8]:
 def _in_degrees(zone: npt.NDArray[np.uint8], grid: GeoBox) -> BaseGeometry:
     """Outline of the pixels that are 1, in longitude and latitude from -180 to 180."""
     found = rasterio.features.shapes(zone, mask=zone == 1)
-    outline = shapely.segmentize(shapely.union_all([shapely.geometry.shape(g) for g, _ in found]), EDGE_STEP_PX)
-    t, to_degrees = grid.transform, to_lonlat(grid)
-
-    def place(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        col, row = points.T
-        lon, lat = to_degrees.transform(t.a * col + t.b * row + t.c, t.d * col + t.e * row + t.f)
-        return np.stack([_unbroken(np.asarray(lon)), lat], axis=1)
-
-    return _cut_at_antimeridian(shapely.make_valid(shapely.transform(outline, place)))
-
-
-def _unbroken(lon: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Longitudes that go on beyond 180 degrees instead of jumping."""
-    return np.asarray(lon - 360 * np.round((lon - lon[0]) / 360))
-
-
-def _cut_at_antimeridian(geometry: BaseGeometry) -> BaseGeometry:
-    west, _, east, _ = geometry.bounds
-    if west >= -180 and east <= 180:
-        return geometry
-    worlds = (affinity.translate(geometry, turn) for turn in (-360, 0, 360))
-    return shapely.union_all([shapely.clip_by_rect(w, -180, -90, 180, 90) for w in worlds])
+    outline = shapely.union_all([shapely.geometry.shape(g) for g, _ in found])
+    return in_degrees(np.array([outline], dtype=object), grid)[0]
 
 
 @dataclass(frozen=True)
@@ -239,7 +216,8 @@ def draw_places(path: Path, grids: Sequence[GeoBox], names: Sequence[str], split
         if _stands_alone(centre, outlines):
             ax.annotate(plain(name), centre, xytext=(0, 8), textcoords="offset points", ha="center", fontsize=8)
     _frame(ax, np.concatenate(outlines))
-    ax.set_title("What each scene is for")
+    which = f" (network 1 of {len(split.folds)}; the others validate on other scenes)" if split.further else ""
+    ax.set_title(f"What each scene is for{which}")
     keys = [_place_key(bit, bits, grids, split) for bit in NAMES if bit in bits]
     figure.legend(handles=keys, loc="outside lower center", fontsize=9)
     save(figure, path)
@@ -259,7 +237,7 @@ def _footprints(grids: Sequence[GeoBox]) -> list[npt.NDArray[np.float64]]:
     outlines = []
     for grid in grids:
         outline = np.stack(to_lonlat(grid).transform(*outline_points(grid, (16, 16)).T), axis=1)
-        outline[:, 0] = _unbroken(outline[:, 0])
+        outline[:, 0] = unbroken(outline[:, 0])
         outlines.append(outline)
     for outline in outlines[1:]:
         outline[:, 0] -= 360 * np.round((outline[0, 0] - outlines[0][0, 0]) / 360)

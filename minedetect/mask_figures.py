@@ -14,13 +14,27 @@ from matplotlib.patches import Patch, Rectangle
 from odc.geo.geobox import GeoBox
 
 from minedetect.edges import SMALL_PATCH_PX, Chosen, Patched, border_of, patches, widened
-from minedetect.figures import BLUE, DPI, GREY, RED, YELLOW, Rgb, overlay, plain, save, scale_bar
+from minedetect.figures import (
+    BLUE,
+    DARK,
+    DPI,
+    GREY,
+    PALE,
+    RED,
+    YELLOW,
+    Rgb,
+    hatched,
+    overlay,
+    plain,
+    pooled,
+    save,
+    scale_bar,
+)
 from minedetect.findings import counted
-from minedetect.grid import Window, crop, pixel_size_m
-from minedetect.measure import M2_PER_HA, hectares
+from minedetect.grid import Window, crop
+from minedetect.measure import hectares, pixel_hectares
 from minedetect.raster import BACKGROUND, IGNORE, MINE, Mask
 
-PALE, DARK = "#E4E6E9", "#4A4E57"
 FIGURE_IN = 13.8
 TALLEST_IN = 14.0
 NARROWEST_IN = 3.5
@@ -79,13 +93,6 @@ def _span(start: int, length: int, most: int) -> tuple[int, int]:
     return min(max(0, start + length // 2 - size // 2), most - size), size
 
 
-def pooled(chosen: Chosen, shape: tuple[int, ...]) -> Chosen:
-    """A bool (H, W) at a smaller shape: true wherever any pixel below is, so that thin things stay visible."""
-    rows, cols = (np.arange(small) * full // small for small, full in zip(shape, chosen.shape, strict=True))
-    tall: Chosen = np.logical_or.reduceat(chosen, rows, axis=0)
-    return np.asarray(np.logical_or.reduceat(tall, cols, axis=1))
-
-
 def _edge(mine: Chosen) -> Chosen:
     """The rim of shown mine, as thick as a panel needs."""
     inner = ~widened(~mine)
@@ -113,12 +120,12 @@ class _Shown:
 
     def on_image(self) -> Rgb:
         """The image with unobserved ground hatched."""
-        return _hatched(self.rgb, self.unobserved)
+        return hatched(self.rgb, self.unobserved)
 
     def flat(self) -> Rgb:
         """The mask alone."""
         ground = np.full((*self.mine.shape, 3), 0.97, np.float32)
-        ground = _hatched(overlay(ground, self.unknown, GREY, 0.9), self.unobserved)
+        ground = hatched(overlay(ground, self.unknown, GREY, 0.9), self.unobserved)
         return overlay(ground, self.mine, RED, 1.0)
 
     def over(self) -> Rgb:
@@ -134,16 +141,6 @@ class _Shown:
         if self.unobserved.any():
             keys.append(Patch(facecolor=PALE, edgecolor=DARK, hatch="////", linewidth=0, label="unobserved: no image"))
         return keys
-
-
-def _hatched(rgb: Rgb, chosen: Chosen) -> Rgb:
-    """Diagonal stripes over chosen pixels, about forty to the longer side."""
-    if not chosen.any():
-        return rgb
-    pitch = max(4, max(chosen.shape) // 40)
-    rows, cols = np.ogrid[: chosen.shape[0], : chosen.shape[1]]
-    stripe = (rows + cols) % pitch < max(1, pitch // 4)
-    return overlay(overlay(rgb, chosen & ~stripe, PALE, 1.0), chosen & stripe, DARK, 1.0)
 
 
 def _layout(shape: tuple[int, ...]) -> tuple[Figure, list[Axes]]:
@@ -265,7 +262,7 @@ def _draw_closeup(ax: Axes, rgb: Rgb, mask: Mask, window: Window, grid: GeoBox) 
 def _patch_sizes(ax: Axes, patched: Patched, grid: GeoBox) -> None:
     """Hectares of each patch, or of classes of patches where there are too many to tell apart."""
     sizes_ha = np.sort(patched.hectares(grid))[::-1]
-    small_ha = SMALL_PATCH_PX * pixel_size_m(grid) ** 2 / M2_PER_HA
+    small_ha = SMALL_PATCH_PX * pixel_hectares(grid)
     if not patched.count:
         ax.set_title("No mine on the mask", fontsize=12)
         ax.set_axis_off()

@@ -75,8 +75,9 @@ def count(predicted: npt.NDArray[Any], labels: npt.NDArray[Any]) -> Counts:
 def block_interval(blocks: Sequence[Counts], seed: int, draws: int = 2000) -> tuple[float, float] | None:
     """Block-bootstrap 95 % interval of the pooled IoU (Efron 1979, percentile method).
 
-    Pixels of one block are not independent, so whole blocks are drawn. None below ten blocks
-    with mines: fewer say too little about the spread.
+    Pixels of one block are not independent, so whole blocks are drawn, those without mines too.
+    None below ten blocks with mines: fewer say too little about the spread, and even ten make an
+    interval that is rather too narrow. Draws with neither label nor prediction have no IoU and are left out.
     """
     with_mines = sum(b.tp + b.fn > 0 for b in blocks)
     if with_mines < BLOCKS_FOR_INTERVAL:
@@ -84,8 +85,8 @@ def block_interval(blocks: Sequence[Counts], seed: int, draws: int = 2000) -> tu
     table = np.array([(b.tp, b.fp, b.fn) for b in blocks], dtype=np.int64)
     picks = np.random.default_rng(seed).integers(0, len(blocks), (draws, len(blocks)))
     sums = table[picks].sum(axis=1)
-    ious = sums[:, 0] / np.maximum(sums.sum(axis=1), 1)
-    low, high = np.percentile(ious, [2.5, 97.5])
+    union = sums.sum(axis=1)
+    low, high = np.percentile(sums[union > 0, 0] / union[union > 0], [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -187,6 +188,12 @@ def hectares(classes: npt.NDArray[Any], grid: GeoBox, class_id: int) -> float:
     return float(zone_hectares((classes == class_id).astype(np.uint8), grid, 2)[1])
 
 
+def pixel_hectares(grid: GeoBox) -> float:
+    """Ground area of the pixel in the middle of a grid, in hectares."""
+    middle = Window(grid.shape[0] // 2, grid.shape[1] // 2, 1, 1)
+    return float(PixelArea(grid).m2(middle)[0, 0]) / M2_PER_HA
+
+
 def polygon_hectares(geometry: BaseGeometry) -> float:
     """Geodesic area of polygons in longitude, latitude degrees (Karney 2013), in hectares, holes taken out."""
     # The sign of a ring's area is its direction: shells must run one way and holes the other.
@@ -204,26 +211,32 @@ class IndexBaseline:
     iou: float
 
 
-def best_single_index(pixels: npt.NDArray[np.float32], labels: npt.NDArray[Any], names: Sequence[str]) -> IndexBaseline:
-    """Search bands, their mean and all normalised differences for the best threshold.
+def best_single_index(
+    pixels: npt.NDArray[np.float32],
+    labels: npt.NDArray[Any],
+    names: Sequence[str],
+    weights: npt.NDArray[np.float64] | None = None,
+) -> IndexBaseline:
+    """Search bands, their mean and all normalised differences for the best threshold, in both directions.
 
-    What a network must beat to be worth its trouble.
+    What a network must beat to be worth its trouble. The rule is fitted to the very labels it is
+    scored on, so no rule of its kind does better there.
 
     Args:
         pixels: float32 (C, N), any positive unit, no NaN.
         labels: (N,), 0 or 1.
         names: C band names.
+        weights: float64 (N,), how many pixels each stands for; None: itself alone.
 
     Returns:
         The index, threshold and direction of the highest mine IoU.
     """
-    best = IndexBaseline("none", 0.0, True, 0.0)
-    mine = labels == 1
-    for name, values in _indices(pixels, names):
-        for above in (True, False):
-            iou, threshold = _best_threshold(values if above else -values, mine)
+    best, mine = IndexBaseline("none", 0.0, True, 0.0), labels == 1
+    for name, values in _indices(pixels, names) if mine.any() else ():
+        for sign in (1, -1):
+            iou, threshold = _best_threshold(sign * values, mine, weights)
             if iou > best.iou:
-                best = IndexBaseline(name, threshold if above else -threshold, above, iou)
+                best = IndexBaseline(name, sign * threshold, sign > 0, iou)
     return best
 
 
@@ -237,12 +250,20 @@ def _indices(pixels: npt.NDArray[np.float32], names: Sequence[str]) -> list[tupl
     return found
 
 
-def _best_threshold(values: npt.NDArray[np.float32], mine: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    """Best IoU of `values >= threshold` and that threshold, over 256 quantiles."""
-    cuts = np.unique(np.quantile(values, np.linspace(0, 1, 257)))
+def _best_threshold(
+    values: npt.NDArray[np.float32], mine: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64] | None
+) -> tuple[float, float]:
+    """Best IoU of `values >= threshold` and that threshold, over 256 quantiles of all pixels and of the mines.
+
+    The best threshold is always the value of a mine, and rare mines lie between two quantiles of all.
+    """
+    steps = np.linspace(0, 1, 257)
+    cuts = np.unique(np.concatenate([np.quantile(values, steps), np.quantile(values[mine], steps)]))
     bins = np.searchsorted(cuts, values, side="right") - 1
-    every = np.bincount(bins, minlength=len(cuts))[::-1].cumsum()[::-1]
-    hits = np.bincount(bins[mine], minlength=len(cuts))[::-1].cumsum()[::-1]
-    iou = hits / np.maximum(every + int(mine.sum()) - hits, 1)
+    every, hits = (
+        np.bincount(bins[of], None if weights is None else weights[of], len(cuts))[::-1].cumsum()[::-1]
+        for of in (slice(None), mine)
+    )
+    iou = hits / np.maximum(every + hits[0] - hits, 1)
     at = int(np.argmax(iou))
     return float(iou[at]), float(cuts[at])

@@ -14,9 +14,9 @@ from pyproj import Transformer
 from shapely.geometry.base import BaseGeometry
 
 from minedetect.findings import Check, counted, listed
-from minedetect.grid import WGS84, pixel_size_m, to_lonlat
+from minedetect.grid import WGS84, to_lonlat
 from minedetect.labels import Outline, on_grid, polygonal
-from minedetect.measure import M2_PER_HA, zone_hectares
+from minedetect.measure import M2_PER_HA, pixel_hectares, zone_hectares
 
 FEW_PX = 9
 """Three by three pixels: the smallest patch with a pixel that is not at its edge."""
@@ -116,7 +116,7 @@ def check_outlines(drawn: Sequence[Drawn], grid: GeoBox) -> list[Check]:
     overlaps = _overlaps(drawn, doubles, to_lonlat(grid))
     told = {n for group in doubles for n in group} | {n for _, a, b in overlaps.pairs for n in (a, b)}
     alone = [d for number, d in enumerate(drawn) if number not in told]
-    pixel_ha = pixel_size_m(grid) ** 2 / M2_PER_HA
+    pixel_ha = pixel_hectares(grid)
     return [
         _outside(drawn, pixel_ha),
         _repairs(drawn),

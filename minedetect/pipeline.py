@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from minedetect.compare import compare, compare_classes
+from minedetect.class_rasters import THRESHOLD_TAG, ClassPair, compare_classes
+from minedetect.compare import compare
 from minedetect.config import InferenceSettings, Settings
 from minedetect.dates import Aligned, DateFiles, align, open_dates
 from minedetect.evidence import Comparison, Truth
+from minedetect.exclusion import sentence
+from minedetect.files import require_other_files, sha256_once
 from minedetect.intake import open_image
 from minedetect.journal import Journal, Listener, no_listener
-from minedetect.learn import train_step, write_config
-from minedetect.model import Detector
+from minedetect.learn import TRAINED_SO_FAR, train_step, with_seed
+from minedetect.manifest import GIVEN_MODEL, begin, changed_inputs, look_at, provenance, seal, tags
+from minedetect.model import Detector, caveats, taught_by
 from minedetect.predict import Output, Prediction, SceneReader, predict_scene
 from minedetect.prepare import findings_json, prepare, write_scene
 from minedetect.raster import Raster
@@ -24,7 +29,6 @@ from minedetect.runs import (
     prediction_name,
     probability_name,
     require_date_labels,
-    require_other_files,
     unmatched_name,
 )
 from minedetect.scenes import Scene, SceneFiles, load_scene, require_unblocked
@@ -43,7 +47,7 @@ def scene_reader(image: Raster, detector: Detector, settings: InferenceSettings)
     contract = detector.contract
     reading = contract.reading(image, settings.bands, settings.reflectance_offset)
     raster, note = contract.at_pixel_size(image, settings.resample)
-    return SceneReader(raster, reading, detector), (*reading.notes, *note)
+    return SceneReader(raster, reading, detector), (*caveats(detector), *reading.notes, *note)
 
 
 def predict_image(
@@ -53,7 +57,16 @@ def predict_image(
     require_other_files(output.prediction, (image, output.probability))
     require_other_files(output.probability or output.prediction.with_name("none"), (image,))
     reader, notes = scene_reader(open_image(image, Limits.of(settings)), detector, settings)
-    return predict_scene(reader, settings, output, progress), notes
+    told = replace(
+        output, tags={**output.tags, "image_sha256": sha256_once(image), **_threshold_tag(detector, settings)}
+    )
+    found = predict_scene(reader, settings, told, progress)
+    return found, (*notes, *found.notes)
+
+
+def _threshold_tag(detector: Detector, settings: InferenceSettings) -> dict[str, str]:
+    """What `change` needs to know of a prediction to tell what its sieve did."""
+    return {THRESHOLD_TAG: repr(float(settings.threshold or detector.calibration.threshold))}
 
 
 @dataclass(frozen=True)
@@ -80,8 +93,17 @@ class Job:
     mine_classes: tuple[int, ...] = ()
     truth: tuple[Path, Path] | None = None
 
-    def inputs(self) -> list[Path]:
-        return [p for p in (self.before, self.after, self.labels, self.labels_after, self.model) if p]
+    def inputs(self) -> dict[str, Path]:
+        """What is read, by role."""
+        given = {
+            "before": self.before,
+            "after": self.after,
+            "labels": self.labels,
+            "labels_after": self.labels_after,
+            GIVEN_MODEL: self.model,
+            **dict(zip(("truth_before", "truth_after"), self.truth or (), strict=False)),
+        }
+        return {role: path for role, path in given.items() if path}
 
     @property
     def labelled(self) -> SceneFiles:
@@ -100,17 +122,44 @@ class Job:
     def to_json(self) -> dict[str, Any]:
         return {
             "command": "run",
-            "before": str(self.before),
-            "after": str(self.after),
-            "labels": str(self.labels),
+            "before": _absolute(self.before),
+            "after": _absolute(self.after),
+            "labels": _absolute(self.labels),
             "years": list(self.years),
-            "labels_after": str(self.labels_after or ""),
-            "model": str(self.model or ""),
+            "labels_after": _absolute(self.labels_after),
+            "model": _absolute(self.model),
             "mine_classes": list(self.mine_classes),
+            "truth": [_absolute(path) for path in self.truth or ()],
         }
 
+    @classmethod
+    def from_json(cls, request: Mapping[str, Any]) -> Job:
+        """The job that `to_json` wrote.
 
-def run_job(run: Run, job: Job, settings: Settings, listener: Listener = no_listener) -> dict[str, Any]:
+        Raises:
+            KeyError, TypeError, ValueError: it is not one.
+        """
+        first, second = request["years"]
+        truth = [Path(path) for path in request["truth"]]
+        return cls(
+            before=Path(request["before"]),
+            after=Path(request["after"]),
+            labels=Path(request["labels"]),
+            years=(first, second),
+            labels_after=Path(request["labels_after"]) if request["labels_after"] else None,
+            model=Path(request["model"]) if request["model"] else None,
+            mine_classes=tuple(int(number) for number in request["mine_classes"]),
+            truth=(truth[0], truth[1]) if truth else None,
+        )
+
+
+def _absolute(path: Path | None) -> str:
+    return str(path.absolute()) if path else ""
+
+
+def run_job(
+    run: Run, job: Job, settings: Settings, listener: Listener = no_listener, resume: bool = False
+) -> dict[str, Any]:
     """Everything: prepare, train (or apply a model), predict both dates, compare, judge, report.
 
     Args:
@@ -118,6 +167,7 @@ def run_job(run: Run, job: Job, settings: Settings, listener: Listener = no_list
         job: the two dates and their labels.
         settings: of every step.
         listener: told of progress.
+        resume: go on from the run's checkpoint, where there is one.
 
     Returns:
         The content of `summary.json`.
@@ -128,20 +178,21 @@ def run_job(run: Run, job: Job, settings: Settings, listener: Listener = no_list
     require_date_labels(job.years)
     journal = Journal(run, job.steps, listener)
     with journal.session():
-        return do_job(journal, job, settings)
+        return do_job(journal, job, settings, resume)
 
 
-def do_job(journal: Journal, job: Job, settings: Settings) -> dict[str, Any]:
+def do_job(journal: Journal, job: Job, settings: Settings, resume: bool = False) -> dict[str, Any]:
     """The steps of `run_job`, inside a session that somebody else opened."""
     dates = open_dates(job.dates, settings)
-    journal.run.forget_results(job.inputs())
-    write_config(journal.run, job.to_json(), settings, job.inputs())
+    read = look_at(with_seed(job.inputs(), settings))
+    journal.run.forget_results(job.inputs().values(), TRAINED_SO_FAR if resume else ())
+    begin(journal.run, job.to_json(), settings.model_dump(mode="json"), read)
     if dates.given is None:
         with journal.step("prepare") as progress:
             prepared = prepare(journal.run, [job.labelled], settings, progress)
             scene = prepared.scenes[0]
             aligned = _align_step(journal.run, scene, align(dates, scene, settings))
-        training = train_step(journal, prepared, settings)
+        training = train_step(journal, prepared, settings, resume)
         detector, evaluation, how = training.detector, training.evaluation, tuple[str, ...]()
     else:
         with journal.step("prepare"):
@@ -150,11 +201,14 @@ def do_job(journal: Journal, job: Job, settings: Settings) -> dict[str, Any]:
             require_unblocked(scene)
             aligned = _align_step(journal.run, scene, align(dates, scene, settings))
         detector, evaluation = dates.given, None
-        how = (f"Model {job.model} was applied; nothing was trained.",)
+        seen = taught_by(detector, (job.before, job.after))
+        how = (f"Model {job.model and job.model.name} was applied; nothing was trained.", *caveats(detector), *seen)
     dates = aligned.dates
     predictions, extra, told = _predict_step(journal, aligned, detector, settings, job.years)
     more = (note for reading in dates.readings for note in reading.notes)
+    left_out = (sentence(scene.labels),) if scene.labels.left_out else ()
     doubts = (c.message for c in (*aligned.second, *aligned.left.checks) if c.verdict == "warning")
+    before_all = (*how, *left_out, *changed_inputs(journal.run))
     comparison = Comparison(
         years=job.years,
         scene=scene,
@@ -165,11 +219,13 @@ def do_job(journal: Journal, job: Job, settings: Settings) -> dict[str, Any]:
         validation=evaluation,
         pair=aligned.left,
         mask_after=dates.mask_after,
-        notes=tuple(dict.fromkeys((*how, *dates.notes, *aligned.notes, *told, *doubts, *more))),
+        notes=tuple(dict.fromkeys((*before_all, *dates.notes, *aligned.notes, *told, *doubts, *more))),
         truth=Truth(*job.truth) if job.truth else None,
-        extra=extra,
+        extra={**extra, "provenance": provenance(journal.run)},
     )
-    return compare(journal, comparison, settings)
+    summary = compare(journal, comparison, settings)
+    seal(journal.run)
+    return summary
 
 
 def _align_step(run: Run, scene: Scene, aligned: Aligned) -> Aligned:
@@ -201,38 +257,36 @@ def _predict_step(
     found: list[Prediction] = []
     with journal.step("predict") as progress:
         for number, (reader, classes, probability) in enumerate(jobs):
-            tags = {"run_id": run.name, "date": years[min(number, 1)]}
-            output = Output(run.path(classes), run.path(probability) if probability else None, tags)
+            date = min(number, 1)
+            named = {**tags(run, ("before", "after")[date]), "date": years[date], **_threshold_tag(detector, settings)}
+            output = Output(run.path(classes), run.path(probability) if probability else None, named)
 
             def counted(done: int, total: int, number: int = number) -> None:
                 progress(number * total + done, len(jobs) * total)
 
             found.append(predict_scene(reader, settings, output, counted))
     first, second, *unmatched = found
+    notes = tuple(note for prediction in found for note in prediction.notes)
     if not unmatched:
-        return (first, second), {}, ()
+        return (first, second), {}, notes
     on, off = second.mine_ha, unmatched[0].mine_ha
     effect = {"with_ha": round(on, 2), "without_ha": round(off, 2), "effect_ha": round(on - off, 2)}
     told = f"Matching changes the mine area of {years[1]} by {on - off:+,.1f} ha, from {off:,.1f} to {on:,.1f} ha."
-    return (first, second), {"matching": effect}, (told,)
+    return (first, second), {"matching": effect}, (*notes, told)
 
 
-def change_rasters(
-    run: Run, before: Path, after: Path, years: tuple[str, str], probabilities: tuple[Path, Path] | None = None
-) -> dict[str, Any]:
+def change_rasters(run: Run, pair: ClassPair, settings: Settings) -> dict[str, Any]:
     """Compare two class rasters that were made elsewhere; there is no verdict on them.
 
     Args:
         run: the folder to write to.
-        before: class raster of the first date.
-        after: class raster of the second date.
-        years: labels of the dates.
-        probabilities: probability rasters of both dates, for the mean probability of each patch.
+        pair: the class rasters, and what is known about them.
+        settings: of change.
 
     Returns:
         The content of `summary.json`.
     """
-    require_date_labels(years)
+    require_date_labels(pair.years)
     journal = Journal(run, ("change", "report"))
     with journal.session():
-        return compare_classes(journal, before, after, years, probabilities)
+        return compare_classes(journal, pair, settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,7 +97,7 @@ def ground_clusters(grids: Sequence[GeoBox]) -> list[list[int]]:
 
 def split_scenes(
     grids: Sequence[GeoBox], masks: Sequence[Mask], settings: TileSettings, seed: int, holds: Sequence[bool] = ()
-) -> list[SceneSplit]:
+) -> list[list[SceneSplit]]:
     """Whole scenes, those that overlap on the ground kept in one part, mine area near the shares asked for.
 
     Args:
@@ -113,9 +113,20 @@ def split_scenes(
     groups = ground_clusters(grids)
     places = _Places.of(groups, masks)
     fixed = np.array([any(holds[i] for i in g) for g in groups]) if holds else np.zeros(len(groups), dtype=bool)
-    parts = _balanced(places, fixed, settings, seed)
-    part_of = {i: part for g, part in zip(groups, parts, strict=True) for i in g}
-    return [_scene(shape_of(grids[i]), masks[i], part_of[i], settings) for i in range(len(grids))]
+    tested = {TESTED: settings.test_share} if settings.test_share else {}
+    if settings.folds == 1 or fixed.any():
+        folds = [_balanced(places, fixed, {VALIDATED: settings.validation_share, **tested}, settings, seed)]
+    else:
+        folds = _folded(places, _balanced(places, fixed, tested, settings, seed), settings, seed)
+    return [
+        [_scene(shape_of(grids[i]), masks[i], part, settings) for i, part in enumerate(_of_scenes(groups, parts))]
+        for parts in folds
+    ]
+
+
+def _of_scenes(groups: Sequence[Sequence[int]], parts: Parts) -> list[int]:
+    part_of = {i: int(part) for g, part in zip(groups, parts, strict=True) for i in g}
+    return [part_of[i] for i in range(len(part_of))]
 
 
 def _scene(shape: tuple[int, int], mask: Mask, part: int, settings: TileSettings) -> SceneSplit:
@@ -159,9 +170,40 @@ class _Places:
         return judged and self.mine[learned].sum() > 0 and self.background[learned].sum() > 0
 
 
-def _balanced(places: _Places, fixed: npt.NDArray[np.bool_], settings: TileSettings, seed: int) -> Parts:
+def _folded(places: _Places, parts: Parts, settings: TileSettings, seed: int) -> list[Parts]:
+    """All places but those of the test dealt into folds, each of which is validation once.
+
+    Of many ways to deal them, each place to the fold that has least so far, the most even one is taken.
+
+    Raises:
+        SplitError: fewer than two places can judge, or none of the ways leaves mines in every fold.
+    """
+    dealt = np.flatnonzero(parts == LEARNED)
+    count = min(settings.folds, int((places.judged[dealt] > 0).sum()))
+    _require_enough(places, np.zeros(len(parts), dtype=bool), 1 + bool(settings.test_share), settings)
+    load = places.mine / places.mine.sum() + 0.5 * places.scenes / places.scenes.sum()
+    rng = np.random.default_rng(seed)
+    best, least = None, np.inf
+    for _ in range(SUBSET_TRIES if count > 1 else 0):
+        fold_of, held = np.full(len(parts), -1), np.zeros(count)
+        for place in rng.permutation(dealt):
+            fold_of[place] = int(held.argmin())
+            held[fold_of[place]] += load[place]
+        folds = [np.where(fold_of == fold, VALIDATED, parts) for fold in range(count)]
+        if np.ptp(held) < least and all(places.serves(fold, [VALIDATED]) for fold in folds):
+            best, least = folds, float(np.ptp(held))
+    if best is None:
+        raise SplitError(
+            f"No way to deal {len(dealt)} places into {settings.folds} folds leaves mines, and ground that is none, in "
+            "each. Choose fewer --folds, or add scenes of other places with both."
+        )
+    return best
+
+
+def _balanced(
+    places: _Places, fixed: npt.NDArray[np.bool_], shares: Mapping[int, float], settings: TileSettings, seed: int
+) -> Parts:
     """The choice of places nearest the shares of mine area and of scenes, every part holding mines."""
-    shares = {VALIDATED: settings.validation_share, **({TESTED: settings.test_share} if settings.test_share else {})}
     open_shares = {part: share for part, share in shares.items() if part != VALIDATED or not fixed.any()}
     _require_enough(places, fixed, len(open_shares), settings)
     rng = np.random.default_rng(seed)

@@ -1,152 +1,107 @@
-"""Windowed inference: every pixel predicted, windows blended, memory bounded by a row of windows."""
+"""Prediction of a scene: read ahead, computed in windows, written behind; taken up again where it was killed."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 import math
-import resource
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import rasterio.features
 import torch
 from odc.geo.geobox import GeoBox
 
-from minedetect.bands import Reading, filled
-from minedetect.cog import CogProfile, cog_writer, write_cog
+from minedetect.bands import Reading
+from minedetect.cog import CogProfile, Write, cog_writer, write_cog
 from minedetect.config import InferenceSettings
-from minedetect.grid import Window, shape_of, starts, whole
-from minedetect.measure import M2_PER_HA, PixelArea, hectares
-from minedetect.model import FACTOR_PX, Detector, Device, on_device, pick_device
-from minedetect.raster import IGNORE, MINE, Float, Mask, Raster, valid
+from minedetect.devices import Device, is_out_of_memory, peak_rss_mb, pick_device
+from minedetect.errors import BadInput, DeviceError
+from minedetect.files import forget_killed, sha256_once
+from minedetect.grid import Window, shape_of
+from minedetect.measure import hectares
+from minedetect.model import Detector
+from minedetect.network import network_of
+from minedetect.raster import IGNORE, MINE, Float, Mask, Raster
 from minedetect.runs import Progress
-from minedetect.tiles import turn, turn_back
+from minedetect.sieve import classified, sieved
+from minedetect.stored import digest_of
+from minedetect.threads import behind
+from minedetect.unfinished import Unfinished
+from minedetect.windows import Network, ReadWindow, in_bands, plan
 
-ReadBand = Callable[[Window], Float]
-"""Scaled pixels float32 (C, H, W) of a full-width band of the scene; NaN where unobserved."""
-Network = Callable[[Float], Float]
-"""Probability of mine float32 (N, H, W) of scaled pixels float32 (N, C, H, W)."""
+logger = logging.getLogger("minedetect")
 
 PROBABILITY_DECIMALS = 4
 """Stored probabilities are rounded to this, and classes follow from the stored values."""
+LEAST_WINDOW_PX = 64
+"""Where memory is too small for such a window, nothing can be computed."""
+
+
+def unwatched(_done: int, _total: int) -> None:
+    """For callers who do not watch."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How a scene is covered: windows on the scene grown by a reflected margin.
+class Watch:
+    """What happens while bands are computed, and where that begins.
 
     Args:
-        shape: (H, W) of the scene.
-        tile: (height, width) of a window, multiples of 16.
-        margin_px: reflected border on every side, so that no scene pixel lies at a window's very edge.
-        rows: first row of each row of windows, on the grown scene.
-        cols: first column likewise.
+        progress: told the rows done.
+        tell: given sentences on what had to be done otherwise than asked.
+        first_row: rows above it are known already.
     """
 
-    shape: tuple[int, int]
-    tile: tuple[int, int]
-    margin_px: int
-    rows: tuple[int, ...]
-    cols: tuple[int, ...]
+    progress: Progress = unwatched
+    tell: Callable[[str], None] = logger.info
+    first_row: int = 0
 
 
-def plan(shape: tuple[int, int], window_px: int, overlap: float) -> Plan:
-    """Cover an (H, W) scene, last row and column included, whatever its size."""
-    margin = int(window_px * overlap) // 2
-    grown = [n + 2 * margin for n in shape]
-    height, width = (min(window_px, -(-n // FACTOR_PX) * FACTOR_PX) for n in grown)
-    rows, cols = (starts(max(n, t), t, max(1, t - 2 * margin)) for n, t in zip(grown, (height, width), strict=True))
-    return Plan(shape, (height, width), margin, tuple(rows), tuple(cols))
+def within_memory(
+    read: ReadWindow, network: Network, shape: tuple[int, int], window_px: int, watch: Watch
+) -> Generator[tuple[Window, Float]]:
+    """Bands of a scene as `in_bands` gives them, in smaller windows from where memory runs out.
 
-
-def taper(size_px: int) -> Float:
-    """Blending weight along one axis: raised cosine, float32 (size_px,), nowhere zero."""
-    phase = (np.arange(size_px) + 0.5) / size_px
-    return np.asarray(np.sin(np.pi * phase) ** 2 + 1e-3, dtype=np.float32)
-
-
-def blend(read: ReadBand, network: Network, how: Plan, batch: int = 1) -> Iterator[tuple[Window, Float]]:
-    """Probability of mine of a whole scene, band by band from top to bottom.
-
-    Overlapping windows are averaged with a positive taper; an identity network gives back its
-    input for any size, window and overlap. Windows without any observation are not computed.
-
-    Args:
-        read: gives scaled pixels of a band of the scene.
-        network: gives probabilities.
-        how: the plan.
-        batch: windows per call of the network.
-
-    Yields:
-        Full-width bands and their probability, float32 (H, W), NaN where a band is unobserved.
+    Raises:
+        DeviceError: memory runs out however small the windows.
     """
-    height, width = how.tile
-    weight = taper(height)[:, None] * taper(width)[None, :]
-    total = np.zeros((height, how.cols[-1] + width), np.float32)
-    weights = np.zeros_like(total)
-    for row, following in pairwise([*how.rows, how.rows[-1] + height]):
-        pixels = _grown_band(read, how, row)
-        unobserved = ~valid(pixels)
-        cols = [col for col in how.cols if not unobserved[:, col : col + width].all()]
-        for at in range(0, len(cols), batch):
-            group = cols[at : at + batch]
-            found = network(np.stack([filled(pixels[:, :, col : col + width]) for col in group]))
-            for col, probability in zip(group, found, strict=True):
-                total[:, col : col + width] += probability * weight
-                weights[:, col : col + width] += weight
-        finished = Window(row - how.margin_px, -how.margin_px, following - row, total.shape[1])
-        on_scene = finished.intersection(whole(how.shape))
-        if on_scene is not None:
-            here = on_scene.shifted(how.margin_px - row, how.margin_px).slices
-            blended = np.asarray(total[here] / np.maximum(weights[here], np.float32(1e-12)), np.float32)
-            blended[unobserved[here]] = np.nan
-            yield on_scene, blended
-        total, weights = (_scrolled(a, following - row) for a in (total, weights))
+    row = watch.first_row
+    while row < shape[0]:
+        how = plan(shape, window_px, network)
+        try:
+            with closing(in_bands(read, network, how, watch.progress, row)) as bands:
+                for window, found in bands:
+                    yield window, found
+                    row = window.row_end
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            too_large_px = max(how.core)
+            if too_large_px <= LEAST_WINDOW_PX:
+                raise DeviceError(
+                    f"Memory ran out with windows of {too_large_px} px, the smallest there are. "
+                    "Close other programs, or predict on another device (--device cpu)."
+                ) from error
+            window_px = too_large_px // 2
+            watch.tell(f"Memory ran out with windows of {too_large_px} px: from row {row} on they were {window_px} px.")
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
-def _grown_band(read: ReadBand, how: Plan, row: int) -> Float:
-    """One row of windows on the grown scene, (C, height, grown width), reflected beyond the scene."""
-    wanted = Window(row - how.margin_px, -how.margin_px, how.tile[0], how.cols[-1] + how.tile[1])
-    seen = wanted.intersection(Window(0, 0, *how.shape))
-    if seen is None:
-        raise ValueError(f"row {row} of the plan lies outside the scene")
-    pad = (
-        (0, 0),
-        (seen.row - wanted.row, wanted.row_end - seen.row_end),
-        (seen.col - wanted.col, wanted.col_end - seen.col_end),
-    )
-    return np.pad(read(seen), pad, mode="reflect")
-
-
-def _scrolled(rows: Float, by_px: int) -> Float:
-    moved = np.zeros_like(rows)
-    moved[: rows.shape[0] - by_px] = rows[by_px:]
-    return moved
-
-
-def network_of(detector: Detector, device: Device, eightfold: bool) -> Network:
-    """The detector as a function of numpy arrays: raw probability of mine, not yet calibrated."""
-    net = on_device(detector.net, device).eval()
-
-    def probability(x: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
-            logits = net(x.contiguous(memory_format=torch.channels_last))
-        mine: torch.Tensor = logits.float().softmax(dim=1)[:, MINE]
-        return mine
-
-    def network(pixels: Float) -> Float:
-        with torch.inference_mode():
-            x = torch.from_numpy(pixels).to(device.torch)
-            turns = range(8) if eightfold else range(1)
-            found = torch.stack([turn_back(probability(turn(x, t)), t) for t in turns]).mean(dim=0)
-            result: Float = found.cpu().numpy()
-            return result
-
-    return network
+def raw_probability(
+    read: ReadWindow,
+    shape: tuple[int, int],
+    detector: Detector,
+    settings: InferenceSettings,
+    watch: Watch | None = None,
+) -> Generator[tuple[Window, Float]]:
+    """Network probability of a scene or of one block, before calibration, in full-width bands from top to bottom."""
+    network = network_of(detector, pick_device(settings), settings.eightfold)
+    return within_memory(read, network, shape, settings.window_px, watch or Watch())
 
 
 @dataclass(frozen=True)
@@ -167,15 +122,6 @@ class SceneReader:
         return self.detector.contract.scale(self.reading.read(self.raster, window))
 
 
-def raw_probability(
-    read: ReadBand, shape: tuple[int, int], detector: Detector, device: Device, settings: InferenceSettings
-) -> Iterator[tuple[Window, Float]]:
-    """Blended network probability of a scene or of one block, before calibration."""
-    how = plan(shape, settings.window_px, settings.window_overlap)
-    batch = 8 if device.kind == "cuda" else 1
-    yield from blend(read, network_of(detector, device, settings.eightfold), how, batch)
-
-
 @dataclass(frozen=True)
 class Prediction:
     """One predicted date.
@@ -187,6 +133,7 @@ class Prediction:
         seconds: wall time.
         mpx_per_s: scene megapixels a second.
         peak_rss_mb: the process's peak memory in MB so far.
+        notes: sentences on what had to be done otherwise than asked.
     """
 
     classes: Mask
@@ -195,6 +142,7 @@ class Prediction:
     seconds: float
     mpx_per_s: float
     peak_rss_mb: float
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, float]:
         """What `predict --json` prints."""
@@ -221,8 +169,27 @@ class Output:
     tags: Mapping[str, str]
 
 
+def identity_of(reader: SceneReader, device: Device, settings: InferenceSettings) -> str:
+    """SHA-256 of all that raw probabilities follow from: image, how it is read, model, windows, precision, versions."""
+    raster, reading, detector = reader.raster, reader.reading, reader.detector
+    content = {
+        "image": sha256_once(raster.path),
+        "grid": [str(raster.grid.crs), list(raster.grid.transform), list(raster.shape)],
+        "raster": [raster.data_bands, raster.nodata, raster.warp_to is not None, raster.nearest, raster.flipped],
+        "reading": [reading.positions, reading.unit, reading.scale, reading.offset, reading.matching],
+        "model": [digest_of(detector.net.state_dict()), detector.net.coarsen, detector.contract.to_json()],
+        "calibration": detector.calibration.to_json(),
+        "settings": [settings.window_px, settings.eightfold, PROBABILITY_DECIMALS],
+        "device": [device.name, device.precision, torch.__version__],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def predict_scene(reader: SceneReader, settings: InferenceSettings, output: Output, progress: Progress) -> Prediction:
     """Predict an image and write its class raster, and its probability raster where asked.
+
+    Bands of rows are kept beside the output as they are finished: where an earlier attempt at the same was stopped or
+    killed, this one goes on from them, to the same pixels.
 
     Args:
         reader: the image as the model wants it.
@@ -233,23 +200,23 @@ def predict_scene(reader: SceneReader, settings: InferenceSettings, output: Outp
     Raises:
         BandMismatch: the image does not satisfy the contract.
         BadInput: the image cannot be read, or a file not written.
+        DeviceError: there is no such device, or too little memory for the smallest window.
     """
     started = time.perf_counter()
-    grid, detector = reader.raster.grid, reader.detector
-    device = pick_device(settings)
-    threshold = settings.threshold or detector.calibration.threshold
-    classes = np.full(shape_of(grid), IGNORE, np.uint8)
-    floating = CogProfile("float32", math.nan, ("mine_probability",), output.tags)
-    with ExitStack() as stack:
-        write = stack.enter_context(cog_writer(output.probability, grid, floating)) if output.probability else None
-        for window, raw in raw_probability(reader, shape_of(grid), detector, device, settings):
-            probability = np.round(detector.calibration.probability(raw), PROBABILITY_DECIMALS)
-            if write is not None:
-                write(probability, window)
-            classes[window.slices] = classified(probability, threshold)
-            progress(window.row_end, grid.shape[0])
-    classes = sieved(classes, grid, settings.min_patch_ha)
+    grid, notes = reader.raster.grid, list[str]()
+    threshold = settings.threshold or reader.detector.calibration.threshold
+    unfinished = Unfinished(output.prediction, identity_of(reader, pick_device(settings), settings), shape_of(grid))
+    unfinished.begin()
+
+    def tell(sentence: str) -> None:
+        logger.info(sentence)
+        notes.append(sentence)
+
+    with _probability_writer(output, grid) as write:
+        _compute(reader, settings, unfinished, write, Watch(progress, tell))
+    classes = sieved(_classes_of(unfinished, threshold), grid, settings.min_patch_ha)
     write_cog(output.prediction, classes, grid, CogProfile("uint8", IGNORE, ("mine",), output.tags))
+    unfinished.forget()
     seconds = time.perf_counter() - started
     return Prediction(
         classes=classes,
@@ -258,33 +225,61 @@ def predict_scene(reader: SceneReader, settings: InferenceSettings, output: Outp
         seconds=seconds,
         mpx_per_s=classes.size / 1e6 / seconds,
         peak_rss_mb=peak_rss_mb(),
+        notes=tuple(notes),
     )
 
 
-def classified(probability: Float, threshold: float) -> Mask:
-    """0 or 1 by a threshold, IGNORE where the probability is NaN: uint8, same shape."""
-    return np.where(np.isnan(probability), IGNORE, probability >= np.float32(threshold)).astype(np.uint8)
+@contextmanager
+def _probability_writer(output: Output, grid: GeoBox) -> Iterator[Write]:
+    """What writes the probability raster; it does nothing where none is asked for."""
+    if output.probability is None:
+        yield lambda _pixels, _window: None
+        return
+    forget_killed(output.probability)
+    floating = CogProfile("float32", math.nan, ("mine_probability",), output.tags)
+    with cog_writer(output.probability, grid, floating) as write:
+        yield write
 
 
-def sieved(classes: Mask, grid: GeoBox, min_patch_ha: float) -> Mask:
-    """Merge patches below a size into what surrounds them (8-connected); nodata is left alone.
+def _compute(
+    reader: SceneReader,
+    settings: InferenceSettings,
+    unfinished: Unfinished,
+    write: Write,
+    watch: Watch,
+) -> None:
+    """Keep and write the calibrated probability of every band in order; what was kept before is only written."""
+    calibration, (rows, _) = reader.detector.calibration, unfinished.shape
 
-    Args:
-        classes: uint8 (H, W), 0, 1 or IGNORE.
-        grid: where it lies.
-        min_patch_ha: smallest patch kept; 0 keeps all.
+    def keep_and_write(raw: Float, window: Window) -> None:
+        probability = np.round(calibration.probability(raw), PROBABILITY_DECIMALS)
+        unfinished.keep(window, probability)
+        write(probability, window)
+
+    with behind(lambda work, pixels, window: work(pixels, window)) as hand_over:
+        for window, probability in unfinished.bands():
+            hand_over(write, probability, window)
+            watch.progress(window.row_end, rows)
+            watch = replace(watch, first_row=window.row_end)
+        with closing(raw_probability(reader, unfinished.shape, reader.detector, settings, watch)) as bands:
+            for window, raw in bands:
+                hand_over(keep_and_write, raw, window)
+
+
+def _classes_of(unfinished: Unfinished, threshold: float) -> Mask:
+    """Classes of all bands; made when the network's memory is free again, so that they add nothing to the peak.
+
+    Raises:
+        BadInput: the bands are not all there any more.
     """
-    centre = Window(grid.shape[0] // 2, grid.shape[1] // 2, 1, 1)
-    pixel_ha = float(PixelArea(grid).m2(centre)[0, 0]) / M2_PER_HA
-    smallest_px = math.ceil(min_patch_ha / pixel_ha - 1e-9)
-    observed = classes != IGNORE
-    if smallest_px < 2 or not observed.any():
-        return classes
-    kept: Mask = rasterio.features.sieve(classes, smallest_px, mask=observed, connectivity=8)
-    kept[~observed] = IGNORE
-    return kept
-
-
-def peak_rss_mb() -> float:
-    """Peak memory of this process so far, in MB (10^6 bytes)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    classes, done = np.full(unfinished.shape, IGNORE, np.uint8), 0
+    for window, probability in unfinished.bands():
+        classes[window.slices] = classified(probability, threshold)
+        done = window.row_end
+    if done < unfinished.shape[0]:
+        raise BadInput(
+            "WRITE",
+            f"Of {unfinished.shape[0]} rows predicted for {unfinished.output}, only {done} are still on disk: perhaps "
+            "another command writes the same file. Give each its own, then try again.",
+        )
+    return classes

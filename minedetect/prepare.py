@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,29 +15,19 @@ from minedetect.bands import BandContract, sample_pixels, value_limits
 from minedetect.cog import CogProfile, write_cog
 from minedetect.config import Settings
 from minedetect.errors import BadInput
+from minedetect.exclusion import drawn_mask, own_numbers
 from minedetect.figures import PANEL_PX, Rgb, Stretch, shown_bands
+from minedetect.files import require_other_files, sha256_once
 from minedetect.findings import Check
 from minedetect.grid import pixel_size_m
 from minedetect.intake import open_image
-from minedetect.labels import mask_on, outline_zones
+from minedetect.labels import outline_zones
 from minedetect.layout import ScenePicture, draw_places, draw_split, split_areas
 from minedetect.mask_figures import CloseUp, closeup_window, draw_edges, draw_mask
 from minedetect.measure import hectares, zone_hectares
 from minedetect.pair import PairQuality
 from minedetect.raster import IGNORE, MINE
-from minedetect.runs import (
-    EDGE_PICTURE,
-    MASK,
-    MASK_PICTURE,
-    QUALITY,
-    SPLIT,
-    SPLIT_AREAS,
-    SPLIT_PICTURE,
-    Progress,
-    Run,
-    require_other_files,
-    write_text,
-)
+from minedetect.runs import EDGE_PICTURE, MASK, MASK_PICTURE, QUALITY, SPLIT, SPLIT_AREAS, SPLIT_PICTURE, Progress, Run
 from minedetect.scenes import Scene, SceneFiles, admit_scenes, labels_of, load_scene, require_alike, require_unblocked
 from minedetect.split import Split, make_split, training_area
 from minedetect.tiff import Limits
@@ -84,9 +73,9 @@ def mine_numbers(scenes: Sequence[Scene], settings: Settings) -> list[npt.NDArra
         return None
     zones, before = [], 0
     for scene in scenes:
-        numbered = outline_zones(scene.labels, scene.raster.grid)
+        numbered = own_numbers(scene.labels)[outline_zones(scene.labels, scene.raster.grid)]
         zones.append(np.where(numbered > 0, numbered + before, 0).astype(np.int32))
-        before += len(scene.labels.outlines)
+        before += len(scene.labels.outlines) + len(scene.labels.left_out)
     return zones
 
 
@@ -94,7 +83,7 @@ def write_split(run: Run, scenes: Sequence[Scene], split: Split) -> None:
     """Write the split as figures, as areas for a map, and as a picture."""
     names, grids = [s.files.name for s in scenes], [s.raster.grid for s in scenes]
     run.write_json(SPLIT, split.to_json(names))
-    write_text(run.path(SPLIT_AREAS), json.dumps(split_areas(grids, names, split)) + "\n")
+    run.write_geojson(SPLIT_AREAS, split_areas(grids, names, split))
     if len(scenes) == 1:
         picture = ScenePicture(shown(scenes[0]), scenes[0].known, grids[0], names[0])
         draw_split(run.path(SPLIT_PICTURE), picture, split.scenes[0], split.gap_px)
@@ -114,11 +103,11 @@ def scene_folder(run: Run, files: SceneFiles, count: int) -> Path:
 
 
 def fit_contract(scenes: Sequence[Scene], split: Split, seed: int) -> BandContract:
-    """Fit the scaling on valid training pixels of all scenes together."""
+    """Fit the scaling on valid training pixels of all scenes and folds together."""
     samples = [
-        sample_pixels(scene.read, training_area(scene.mask.shape, part.training) & scene.observed, seed)
-        for scene, part in zip(scenes, split.scenes, strict=True)
-        if part.training
+        sample_pixels(scene.read, training_area(scene.mask.shape, tiles) & scene.observed, seed)
+        for number, scene in enumerate(scenes)
+        if (tiles := [tile for fold in split.folds for tile in fold.scenes[number].training])
     ]
     samples = [sample for sample in samples if sample.size]
     if not samples:
@@ -133,8 +122,9 @@ def write_scene(scene: Scene, folder: Path, run: Run) -> None:
     """Write mask, its two pictures and the findings of one scene."""
     grid = scene.raster.grid
     require_other_files(folder / MASK, (scene.files.image, scene.files.labels))
-    write_cog(folder / MASK, scene.mask, grid, CogProfile("uint8", IGNORE, ("mine",), {"run_id": run.name}))
-    Run(folder).write_json(QUALITY, findings_json(scene))
+    tags = {"run_id": run.name, **_hashes(scene.files)}
+    write_cog(folder / MASK, scene.mask, grid, CogProfile("uint8", IGNORE, ("mine",), tags))
+    run.write_json(str((folder / QUALITY).relative_to(run.root)), findings_json(scene))
     bands = shown_bands(scene.names)
     small = scene.reading.sample(scene.raster, PANEL_PX, bands)
     stretch = Stretch.of(small)
@@ -143,6 +133,10 @@ def write_scene(scene: Scene, folder: Path, run: Run) -> None:
     window = closeup_window(scene.mask)
     near = CloseUp(window, stretch(scene.reading.only(bands).read(scene.raster, window))) if window else None
     draw_edges(folder / EDGE_PICTURE, rgb, scene.mask, grid, near, scene.observed)
+
+
+def _hashes(files: SceneFiles) -> dict[str, str]:
+    return {"image_sha256": sha256_once(files.image), "labels_sha256": sha256_once(files.labels)}
 
 
 def findings_json(scene: Scene, pair: PairQuality | None = None, second: Sequence[Check] = ()) -> dict[str, Any]:
@@ -168,8 +162,8 @@ def write_mask(files: SceneFiles, out: Path, settings: Settings) -> dict[str, An
     require_other_files(out, (files.image, files.labels))
     grid = open_image(files.image, Limits.of(settings)).grid
     labels = labels_of(files, settings)
-    mask = mask_on(labels, grid)
-    write_cog(out, mask, grid, CogProfile("uint8", IGNORE, ("mine",), {"labels": files.labels.name}))
+    mask = drawn_mask(labels, grid)
+    write_cog(out, mask, grid, CogProfile("uint8", IGNORE, ("mine",), {"labels": files.labels.name, **_hashes(files)}))
     on_mask = (
         np.zeros(0)
         if labels.is_mask

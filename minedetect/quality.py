@@ -173,6 +173,7 @@ def _figures(subject: Subject, measured: _Measured) -> dict[str, Any]:
         "edge_share": round(measured.edge_share, 6),
         "border_ha": {"wider": round(border.wider_ha, 2), "narrower": round(border.narrower_ha, 2)},
         "polygons": [_drawn_json(d) for d in measured.drawn],
+        "left_out": [outline_json(o) for o in subject.labels.left_out],
     }
 
 

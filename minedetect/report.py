@@ -1,27 +1,22 @@
-"""The summary of a run as JSON, as a table, and as one printable page."""
+"""The summary of a run as JSON and as a table."""
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from minedetect.change import Ledger
+from minedetect.files import write_text
 from minedetect.plausible import Gate
-from minedetect.runs import AREAS, HISTORY, REPORT, RESULTS_PICTURE, SUMMARY, Run, write_text
+from minedetect.runs import AREAS, SUMMARY, Run
 
-VERDICT_WORDS = {
-    "plausible": "Plausible: the figures passed every check.",
-    "review": "Review: look at the reasons below before you publish these figures.",
-    "implausible": "Implausible: do not publish these figures.",
-    "unknown": "Unknown: there are no labels to judge these figures by.",
-}
+_FORMULA = re.compile(r"(?:^|(?<=;))(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
+"""The last four are = + - @ as wide as Chinese signs, which some spreadsheets take for the narrow ones."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +51,9 @@ class Summary:
         return {
             "run_id": self.run_id,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "verdict": self.gate.verdict,
+            "plausible": self.gate.plausible,
+            "reasons": list(self.gate.reasons),
             "years": [first, second],
             "hectares": {first: _ha(ledger.before_ha), second: _ha(ledger.after_ha)},
             "hectares_observed": {first: _ha(self.observed_ha[0]), second: _ha(self.observed_ha[1])},
@@ -67,9 +65,6 @@ class Summary:
                 "new": {k: _ha(v) for k, v in ledger.new.items()},
                 "gone": {k: _ha(v) for k, v in ledger.gone.items()},
             },
-            "verdict": self.gate.verdict,
-            "plausible": self.gate.plausible,
-            "reasons": list(self.gate.reasons),
             "mine_definition": self.mine_definition,
             "notes": list(self.notes),
             "per_mine": [{k: _ha(v) if isinstance(v, float) else v for k, v in row.items()} for row in self.per_mine],
@@ -93,52 +88,34 @@ def areas_csv(summary: dict[str, Any]) -> str:
     """`areas.csv`: every hectare figure on a row of its own."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["what", "mine", "status", "hectares"])
+    writer.writerow(["what", "mine", "status", "hectares", "sensitivity_low", "sensitivity_high"])
+    ranges = summary.get("sensitivity", {})
     for year, area in summary["hectares"].items():
-        writer.writerow([f"mine {year}, ground seen on both dates", "", "", area])
+        ends = _ends(ranges.get("hectares", {}).get(year))
+        writer.writerow([f"mine {year}, ground seen on both dates", "", "", area, *ends])
     for year, area in summary["hectares_observed"].items():
-        writer.writerow([f"mine {year}, all ground seen that date", "", "", area])
-    writer.writerow(["unchanged", "", "", summary["unchanged_ha"]])
+        writer.writerow([f"mine {year}, all ground seen that date", "", "", area, *_ends(None)])
+    writer.writerow(["unchanged", "", "", summary["unchanged_ha"], *_ends(None)])
     for side in ("new", "gone"):
         for kind, area in summary["change_ha"][side].items():
-            writer.writerow([f"{side}, {kind}", "", "", area])
-    writer.writerow(["net (all new minus all gone)", "", "", summary["net_ha"]])
+            ends = _ends(ranges.get(f"{side}_ha") if kind == "firm" else None)
+            writer.writerow([f"{side}, {kind}", "", "", area, *ends])
+    writer.writerow(["net (all new minus all gone)", "", "", summary["net_ha"], *_ends(ranges.get("net_ha"))])
     for row in summary["per_mine"]:
         for key in ("labelled_ha", "before_ha", "after_ha", "gained_ha", "lost_ha", "unobserved_ha"):
-            writer.writerow([key.removesuffix("_ha"), cell(row["mine"]), cell(row["status"]), row[key]])
+            what = key.removesuffix("_ha")
+            writer.writerow([what, cell(row["mine"]), cell(row["status"]), row[key], *_ends(None)])
     return text.getvalue()
 
 
+def _ends(span: Mapping[str, Any] | None) -> tuple[Any, Any]:
+    """Both ends of a sensitivity range; empty cells where there is none."""
+    return (span["low"], span["high"]) if span else ("", "")
+
+
 def cell(text: str) -> str:
-    """Text from a file, made harmless for a spreadsheet, which would run a leading = + - @ as a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    """Text from a file on one line, made harmless for a spreadsheet, which would run a leading = + - @ as a formula.
 
-
-def write_report(run: Run, about: dict[str, Any], trained: bool = True) -> Path:
-    """Write `report.html`: one file that needs no network, verdict first.
-
-    Args:
-        run: a run whose summary and pictures exist.
-        about: model and data facts to print: name to value.
-        trained: whether this run trained its model, so that the curves are its own.
+    Where spreadsheets part cells by semicolons, text after one of these leads a cell too.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("minedetect", ""), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    summary = run.read_json(SUMMARY)
-    shown = (RESULTS_PICTURE, HISTORY) if trained else (RESULTS_PICTURE,)
-    pictures = {name: _inline(run.path(name)) for name in shown if run.has(name)}
-    html = environment.get_template("report.html.j2").render(
-        summary=summary,
-        verdict_words=VERDICT_WORDS[summary["verdict"]],
-        results_picture=pictures.get(RESULTS_PICTURE),
-        history_picture=pictures.get(HISTORY),
-        about=about,
-    )
-    path = run.path(REPORT)
-    write_text(path, html)
-    return path
-
-
-def _inline(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    return _FORMULA.sub("'", " ".join(text.replace("\0", "").split()))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-import secrets
+import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,17 +17,23 @@ import psutil
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from minedetect.errors import BadInput, RunError, SettingError
+from minedetect.errors import RunError, SettingError
+from minedetect.files import write_text
 
 Progress = Callable[[int, int], None]
 """Called with (done, total); may raise Cancelled."""
 
-State = Literal["new", "running", "done", "failed", "stopped"]
+State = Literal["new", "queued", "running", "done", "failed", "stopped"]
+ACTIVE: tuple[State, ...] = ("queued", "running")
+"""States in which a process is at work on a run, or waits for its turn."""
 
 MODEL = "unet_mining_detector.pt"
-METRICS = "metrics.csv"
-HISTORY = "training_history.png"
-EVALUATION = "evaluation.json"
+CHECKPOINT = "checkpoint.pt"
+FOLDS_FOLDER = "folds"  # files of each network, where a run trains several
+SCENES_FOLDER = ".scenes"
+"""Scaled scenes mapped from disk while a training needs them."""
+METRICS, HISTORY = "metrics.csv", "training_history.png"
+EVALUATION, EVALUATION_PICTURE = "evaluation.json", "evaluation.png"
 MASK = "mask.tif"
 MASK_PICTURE = "mask_visualization.png"
 EDGE_PICTURE = "mask_edge_analysis.png"
@@ -36,21 +41,37 @@ QUALITY = "quality.json"
 SPLIT = "split.json"
 SPLIT_PICTURE = "split.png"
 SPLIT_AREAS = "split.geojson"
-CHANGE_MAP = "change_map.tif"
-CHANGE_KIND = "change_kind.tif"
+CHANGE_MAP, CHANGE_KIND = "change_map.tif", "change_kind.tif"
 CHANGE_POLYGONS = "change.geojson"
+LABELLED_MINES = "labelled_mines.geojson"
+THRESHOLD_HECTARES = "threshold_hectares.json"
+SUSPECTS = "suspected_missing_labels.geojson"
+SUSPECTS_PICTURE = "suspected_missing_labels.png"
 AREAS = "areas.csv"
 SUMMARY = "summary.json"
 RESULTS_PICTURE = "inference_results.png"
 REPORT = "report.html"
+SAMPLE_DESIGN, ESTIMATE, SAMPLES = "sample_design.json", "estimate.json", "sample"
 CONFIG = "config.json"
-STATUS = "status.json"
-LOG = "log.txt"
+DRAFT, DRAFT_LOCK, CHECK_FOLDER = "draft.json", ".draft.lock", "check"
+"""What was given so far, and the folder of what was found out about it."""
+MANIFEST, STATUS, LOG = "manifest.json", "status.json", "log.txt"
+SCENE_FILES = (MASK, MASK_PICTURE, EDGE_PICTURE, QUALITY)
+"""What is written of each scene: in the run itself, or in `scenes/NAME` of several."""
 OUTCOME = (
-    *(SUMMARY, AREAS, REPORT, RESULTS_PICTURE, EVALUATION, METRICS, HISTORY, SPLIT, CHANGE_MAP, CHANGE_KIND),
+    *(MANIFEST, SUMMARY, AREAS, REPORT, RESULTS_PICTURE, EVALUATION, METRICS, HISTORY, SPLIT, CHANGE_MAP, CHANGE_KIND),
+    *(CHECKPOINT, EVALUATION_PICTURE, ESTIMATE, SUSPECTS, SUSPECTS_PICTURE),
     *(SPLIT_PICTURE, SPLIT_AREAS, CHANGE_POLYGONS, "prediction_*.tif", "probability_*.tif", "mines_*.geojson"),
+    *(LABELLED_MINES, THRESHOLD_HECTARES, "preview_*.tif", "outlines_*.geojson"),
+    *SCENE_FILES,
+    *(f"scenes/*/{name}" for name in SCENE_FILES),
+    *(f"{FOLDS_FOLDER}/*/{name}" for name in (CHECKPOINT, METRICS)),
 )
 """Files that state an outcome; they go before a new attempt starts. The model stays until a new one is whole."""
+CHANGING = (MANIFEST, STATUS, LOG, CHECKPOINT, f"{FOLDS_FOLDER}/*/{CHECKPOINT}", ".lock", DRAFT, DRAFT_LOCK)
+"""Files of a run that no manifest vouches for: they change after it, or are only there to go on from."""
+ARTIFACTS = (*(pattern for pattern in OUTCOME if pattern not in CHANGING), MODEL, CONFIG, SAMPLE_DESIGN)
+"""Files that a manifest vouches for."""
 
 
 def require_date_labels(years: tuple[str, str]) -> None:
@@ -79,6 +100,16 @@ def unmatched_name(year: str) -> str:
 def probability_name(year: str) -> str:
     """Probability raster of one date."""
     return f"probability_{year}.tif"
+
+
+def preview_name(year: str) -> str:
+    """Picture of one date for the map: colours stretched, overviews made."""
+    return f"preview_{year}.tif"
+
+
+def outlines_name(year: str) -> str:
+    """The largest mine polygons of one date, for the map."""
+    return f"outlines_{year}.geojson"
 
 
 def mines_name(year: str) -> str:
@@ -115,7 +146,7 @@ class Status(BaseModel):
 
     def shown_state(self) -> str:
         """The state as a person should see it: a dead "running" is "interrupted"."""
-        return "interrupted" if self.state == "running" and not self.alive() else self.state
+        return "interrupted" if self.state in ACTIVE and not self.alive() else self.state
 
 
 @dataclass(frozen=True)
@@ -148,20 +179,30 @@ class Run:
             content: dict[str, Any] = json.loads(self.path(name).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise RunError(f"{self.root} has no {name}. Is it a run folder, and did that step finish?") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{self.path(name)} is damaged. Run that step again.") from error
         return content
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        write_text(self.path(name), json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        """Write one JSON artifact; it names this run unless its content does so."""
+        named = {"run_id": self.name, **content}
+        write_text(self.path(name), json.dumps(named, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
-    def forget_results(self, inputs: Iterable[Path | None] = ()) -> None:
+    def write_geojson(self, name: str, collection: Mapping[str, Any]) -> None:
+        """Write a FeatureCollection that names this run (a foreign member, RFC 7946, section 6.1)."""
+        write_text(self.path(name), json.dumps({**collection, "run_id": self.name}) + "\n")
+
+    def forget_results(self, inputs: Iterable[Path | None] = (), keep: Collection[str] = ()) -> None:
         """Remove the outcome of an earlier attempt, so that a new one that fails never shows older figures.
+
+        Args:
+            inputs: what the new attempt reads.
+            keep: names of what the new attempt goes on from.
 
         Raises:
             SettingError: one of the new attempt's `inputs` would be removed; nothing was.
         """
-        old = [path for pattern in OUTCOME for path in self.root.glob(pattern)]
+        old = [path for pattern in OUTCOME for path in self.root.glob(pattern) if path.name not in keep]
         for read in inputs:
             if read is not None and read.resolve() in {path.resolve() for path in old}:
                 raise SettingError(
@@ -169,6 +210,15 @@ class Run:
                 )
         for path in old:
             path.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what killed writers left half done: temporary files, and scenes mapped for training."""
+        for path in (*self.root.glob(".*"), *self.root.glob(f"{FOLDS_FOLDER}/*/.*")):
+            if re.fullmatch(r"\..+\.\d+\.[0-9a-f]{8}(\.staging)?(\.\w+)?", path.name) and not path.name.startswith(
+                ".status."
+            ):
+                path.unlink(missing_ok=True)
+        shutil.rmtree(self.path(SCENES_FOLDER), ignore_errors=True)
 
     def status(self) -> Status:
         """The run's status; a fresh one where none was written yet.
@@ -218,15 +268,24 @@ def open_run(name: str) -> Run:
     return Run(home() / path if path.name == name and not path.is_absolute() and name != "." else path.absolute())
 
 
+def named_run(name: str) -> Run:
+    """A run under `home()` by its bare name, as it arrives from a web page; it need not exist yet.
+
+    Raises:
+        RunError: the name is no plain folder name.
+    """
+    if re.fullmatch(r"[\w][\w .-]{0,99}", name) is None:
+        raise RunError("That is not the name of a run. Use letters, digits, spaces, dots, - and _.")
+    return Run(home() / name)
+
+
 def existing_run(name: str) -> Run:
     """A run under `home()` by its bare name, as it arrives from a web page.
 
     Raises:
         RunError: the name is no plain folder name, or there is no such run.
     """
-    if re.fullmatch(r"[\w][\w .-]{0,99}", name) is None:
-        raise RunError("That is not the name of a run.")
-    run = Run(home() / name)
+    run = named_run(name)
     if not run.has(STATUS):
         raise RunError(f"There is no run {name}.")
     return run
@@ -237,63 +296,5 @@ def list_runs() -> list[Run]:
     folder = home()
     if not folder.is_dir():
         return []
-    found = [Run(path) for path in folder.iterdir() if (path / STATUS).is_file()]
+    found = [Run(path) for path in folder.glob("[!.]*") if (path / STATUS).is_file()]
     return sorted(found, key=lambda run: run.path(STATUS).stat().st_mtime, reverse=True)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place only when the block ends well.
-
-    A reader sees the old file or the whole new one, also when the writer is killed. The
-    temporary name keeps the suffix, which some libraries choose a format by.
-
-    Raises:
-        BadInput: the disk is full or the folder cannot be written; the old file is untouched.
-    """
-    if not path.name or path.is_dir():
-        raise BadInput("WRITE", f"{path} is a folder. Name the file to write.")
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        raise BadInput(
-            "WRITE", f"{path} could not be written: {error.strerror or error}. Free space or choose another folder."
-        ) from error
-    finally:
-        with suppress(OSError):  # where even that fails, the first error is the one to show
-            temporary.unlink()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text so that a reader never sees half of it."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def require_other_files(out: Path, others: Iterable[Path | None]) -> None:
-    """Raise when an output would take the place of an input or of another output.
-
-    Raises:
-        SettingError: naming the file.
-    """
-    if any(other is not None and out.resolve() == other.resolve() for other in others):
-        raise SettingError(f"{out} is used twice: what is written must not replace what is read. Choose another name.")
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

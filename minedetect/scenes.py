@@ -15,11 +15,12 @@ from minedetect import quality
 from minedetect.band_names import bands_to_check, name_bands, training_bands
 from minedetect.bands import PIXEL_SIZE_TOLERANCE, Reading, reading_of
 from minedetect.config import Settings
-from minedetect.errors import BadInput, BandMismatch
+from minedetect.errors import BadInput, BandMismatch, SettingError
+from minedetect.exclusion import drawn_mask, sentence, without
 from minedetect.findings import Check
 from minedetect.grid import Window, pixel_size_m, row_bands
 from minedetect.intake import admit, open_image, open_user_labels
-from minedetect.labels import Labels, mask_on, outline_zones
+from minedetect.labels import Labels, outline_zones
 from minedetect.raster import IGNORE, Float, Mask, Raster, valid
 from minedetect.tiff import Limits
 from minedetect.values import ValueTally
@@ -82,29 +83,54 @@ def read_scenes_csv(path: Path) -> list[tuple[Path, Path]]:
     Raises:
         BadInput: the file or a column is missing, or it lists nothing.
     """
+    rows = _rows(path, ("image", "labels"))
+    return [(path.parent / row["image"], path.parent / row["labels"]) for row in rows]
+
+
+def read_images_csv(path: Path) -> list[Path]:
+    """Images listed in a CSV with the column image, paths relative to the file.
+
+    Raises:
+        BadInput: the file or the column is missing, or it lists nothing.
+    """
+    return [path.parent / row["image"] for row in _rows(path, ("image",))]
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    wanted = ",".join(columns)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput("NOT_FOUND", f"{path} cannot be read. Give a CSV with the columns image,labels.") from error
-    if not rows or not {"image", "labels"} <= rows[0].keys():
-        raise BadInput("CSV", f"{path} needs the columns image,labels and at least one row.")
+        raise BadInput("NOT_FOUND", f"{path} cannot be read. Give a CSV with the columns {wanted}.") from error
+    if not rows or not set(columns) <= rows[0].keys():
+        raise BadInput("CSV", f"{path} needs the columns {wanted} and at least one row.")
     for line, row in enumerate(rows, start=2):
-        if not row["image"] or not row["labels"]:
-            raise BadInput("CSV", f"Line {line} of {path} lacks an image or its labels.")
-    return [(path.parent / row["image"], path.parent / row["labels"]) for row in rows]
+        missing = [column for column in columns if not row[column]]
+        if missing:
+            raise BadInput("CSV", f"Line {line} of {path} lacks its {missing[0]}.")
+    return rows
 
 
 def named_scenes(pairs: Iterable[tuple[Path, Path]], mine_classes: Sequence[int] = ()) -> list[SceneFiles]:
     """Name scenes after their images; a repeated name gets a number."""
+    listed = list(pairs)
+    names = unique_names([image for image, _ in listed])
+    return [
+        SceneFiles(image, labels, name, tuple(mine_classes))
+        for name, (image, labels) in zip(names, listed, strict=True)
+    ]
+
+
+def unique_names(images: Iterable[Path]) -> list[str]:
+    """A name for each image, its file's stem; a repeated one gets a number."""
+    names: list[str] = []
     taken: set[str] = set()
-    scenes = []
-    for image, labels in pairs:
+    for image in images:
         numbered = (image.stem if n == 1 else f"{image.stem}_{n}" for n in count(1))
-        name = next(n for n in numbered if n.casefold() not in taken)
-        taken.add(name.casefold())
-        scenes.append(SceneFiles(image, labels, name, tuple(mine_classes)))
-    return scenes
+        names.append(next(n for n in numbered if n.casefold() not in taken))
+        taken.add(names[-1].casefold())
+    return names
 
 
 def admit_scenes(files: Sequence[SceneFiles], settings: Settings) -> None:
@@ -112,7 +138,10 @@ def admit_scenes(files: Sequence[SceneFiles], settings: Settings) -> None:
 
     Raises:
         BadInput: the first that cannot be used.
+        SettingError: outlines are to be left out, and of several scenes nobody could say of which.
     """
+    if settings.exclude_mine and len(files) > 1:
+        raise SettingError("--exclude-mine numbers the outlines of one scene; of several, leave them out of the files.")
     admit([path for one in files for path in (one.image, one.labels)], Limits.of(settings), settings.layer)
 
 
@@ -121,11 +150,12 @@ def labels_of(files: SceneFiles, settings: Settings, to_check: bool = False) -> 
 
     Raises:
         BadInput: they cannot be used, or somebody must choose a layer first.
+        SettingError: outlines to be left out are not there.
     """
     labels = open_user_labels(files.labels, files.mine_classes, settings.layer, Limits.of(settings))
     if labels.undecided and not to_check:
         raise BadInput("LAYER", labels.undecided)
-    return labels
+    return without(labels, settings.exclude_mine)
 
 
 def scene_to_check(files: SceneFiles, settings: Settings) -> Scene:
@@ -192,7 +222,7 @@ def _surveyed(
     choices: list[Check],
 ) -> Scene:
     """Draw the mask, and read the whole image once: what is observed, and what its values look like."""
-    mask = mask_on(labels, raster.grid)
+    mask = drawn_mask(labels, raster.grid)
     observed, tally = survey(raster, reading, names)
     subject = quality.Subject(
         raster.grid,
@@ -205,6 +235,7 @@ def _surveyed(
     )
     found = quality.check(subject)
     notes = [Check("image", "warning", note) for note in raster.notes]
+    notes += [Check("left_out", "ok", sentence(labels))] if labels.left_out else []
     whole = quality.Quality(
         (*choices, *notes, *tally.checks(), *found.checks), {**found.figures, "values": tally.figures()}
     )

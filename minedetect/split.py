@@ -42,6 +42,7 @@ class Split:
         test_mines: labelled patches that the test part holds.
         unused_share: share of all scenes' pixels that are in no part.
         left_out_mine: number of the mine that validation was built around; 0: none.
+        further: splits of the same scenes with other places as validation, for further networks.
     """
 
     scenes: tuple[SceneSplit, ...]
@@ -54,6 +55,12 @@ class Split:
     test_mines: int = 0
     unused_share: float = 0.0
     left_out_mine: int = 0
+    further: tuple[Split, ...] = ()
+
+    @property
+    def folds(self) -> tuple[Split, ...]:
+        """This split and the further ones: one for each network."""
+        return (self, *self.further)
 
     @property
     def blocks(self) -> int:
@@ -82,6 +89,7 @@ class Split:
             "test_mines": self.test_mines,
             "unused_share": round(self.unused_share, 4),
             "training_tiles": sum(len(s.training) for s in self.scenes),
+            **({"further_folds": [fold.to_json(names) for fold in self.further]} if self.further else {}),
             "scenes": {
                 name: {"training": plain(s.training), "validation": plain(s.validation), "test": plain(s.test)}
                 for name, s in zip(names, self.scenes, strict=True)
@@ -114,15 +122,15 @@ def make_split(
     left_out = [z == number for z in _numbered(masks, zones, number)] if number else None
     if len(grids) == 1:
         only, gap = split_blocks(masks[0], settings, left_out[0] if left_out else None)
-        parts = [only]
+        folds = [[only]]
     else:
         holds = [bool(here.any()) for here in left_out or ()]
-        parts, gap = split_scenes(grids, masks, settings, seed, holds), 0
-    split = replace(_summarize(grids, masks, parts, gap), left_out_mine=number)
-    if split.shared_pixels:
-        raise SplitError(
-            f"Training, validation and test would share {split.shared_pixels:,} pixels. Use scenes of different places."
-        )
+        folds, gap = split_scenes(grids, masks, settings, seed, holds), 0
+    first, *further = (_summarize(grids, masks, parts, gap) for parts in folds)
+    split = replace(first, left_out_mine=number, further=tuple(further))
+    if any(fold.shared_pixels for fold in split.folds):
+        most = max(fold.shared_pixels for fold in split.folds)
+        raise SplitError(f"Training, validation and test would share {most:,} pixels. Use scenes of different places.")
     return split
 
 

@@ -1,10 +1,10 @@
 """Results: the verdict first, then hectares, what they rest on, and the files to take away."""
 
 from minedetect.runs import EVALUATION, SUMMARY
-from minedetect.ui import downloads, frame, pictures, results, scores, watch
+from minedetect.ui import choice, downloads, frame, pictures, results, results_map, samples, scores, watch
 
 with frame.page("Results"):
-    run = results.chosen_run()
+    run = choice.chosen_run()
     if run is not None:
         if watch.progress(run):
             results.unfinished()
@@ -15,7 +15,8 @@ with frame.page("Results"):
             results.verdict(summary)
             results.headline(summary)
             results.ledger(summary)
-            results.per_mine(summary)
+            results_map.show(run, summary)
+            samples.show(run, summary)
         elif evaluation is not None:
             results.no_comparison()
 

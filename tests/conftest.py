@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,18 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 
-hypothesis.settings.register_profile("laws", derandomize=True, database=None, deadline=None, max_examples=25)
+hypothesis.settings.register_profile("laws", derandomize=True, database=None, deadline=None, max_examples=20)
 hypothesis.settings.load_profile("laws")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Trainings of other tests, in another process at the same time, hold up none of these."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("temporary")))
+        patch.setattr(tempfile, "tempdir", None)
+        yield
+
 
 WriteTiff = Callable[..., Path]
 WriteGeojson = Callable[..., Path]

@@ -9,9 +9,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-from ui_support import AREAS_CSV, HOSTILE, finished_run, run_in_state, served, status
+from map_support import mapped_run
+from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect, sync_playwright
+from ui_support import AREAS_CSV, CONFIG, HOSTILE, finished_run, run_in_state, served, status, write_metrics
 
+from minedetect import jobs, runs
+from minedetect.curves import read_metrics
 from minedetect.runs import Run
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -24,6 +27,16 @@ QUIET = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+EPOCH_ON_THE_PAGE = (
+    "Math.max(0, ...[...document.querySelectorAll('[data-testid=stMetric]')]"
+    ".map(m => parseInt((m.innerText.match(/(\\d+) of \\d+/) || [0, 0])[1])))"
+)
+
+HOSTILE_MINE = "{{7*7}}<img src=x onerror=document.title='run'>"
+MAP = 'iframe[title^="Map of mining"]'
+WIDTH_DEG = "(map_div.getBounds().getEast() - map_div.getBounds().getWest())"
+TURNED_OUT = "Array.from(document.querySelectorAll('.leaflet-tile')).every(tile => tile.complete && tile.naturalWidth)"
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"needs {CHROMIUM} (apt-get install chromium)")
 
@@ -41,6 +54,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     finished_run(home, "finished")
     finished_run(home, "hostile", reasons=list(HOSTILE), notes=list(HOSTILE), mine_definition=HOSTILE[1])
+    mapped_run(home)
+    mapped_run(home, "mapped-hostile", mine=HOSTILE_MINE)
     return home
 
 
@@ -77,6 +92,7 @@ def test_a_deep_link_works_as_the_first_request(page: Page, address: str) -> Non
     assert page.url.endswith("/results?run=finished")
 
 
+@pytest.mark.slow
 def test_a_file_is_downloaded_as_it_is(page: Page, address: str) -> None:
     page.goto(f"{address}/results?run=finished")
     with page.expect_download() as download:
@@ -96,10 +112,11 @@ def test_text_from_files_is_shown_literally(page: Page, address: str) -> None:
     assert page.locator("a[href^=javascript]").count() == 0
 
 
+@pytest.mark.slow
 def test_overview_follows_a_run_to_its_end(page: Page, address: str, home: Path) -> None:
     run = run_in_state(home, "running", "moving", step="train", done=1, total=60)
     page.goto(address)
-    expect(page.get_by_text("Step 2 of 5 · Training the model · round 1 of 60")).to_be_visible()
+    expect(page.get_by_text("Step 2 of 5 · Training the model · epoch 1 of 60")).to_be_visible()
     run.write_status(status("running", step="predict", done=7, total=9))
     expect(page.get_by_text("Step 3 of 5 · Finding mines in both images · 78 %")).to_be_visible()
     finished_run(home, "moving")
@@ -110,13 +127,135 @@ def test_overview_follows_a_run_to_its_end(page: Page, address: str, home: Path)
     expect(page).to_have_url(f"{address}/results?run=moving")
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_while_watched_says_so(page: Page, address: str, home: Path) -> None:
     run = run_in_state(home, "running", "falling", step="train", done=1, total=60)
     page.goto(f"{address}/results?run=falling")
-    expect(page.get_by_text("round 1 of 60")).to_be_visible()
+    expect(page.get_by_text("epoch 1 of 60")).to_be_visible()
     run.write_status(status("failed", message="The disk is full."))
     expect(page.get_by_text("The disk is full.")).to_be_visible()
     Run(home / "falling").write_status(status("stopped"))
+
+
+@pytest.mark.slow
+def test_the_training_page_follows_the_epochs(page: Page, address: str, home: Path) -> None:
+    run = run_in_state(home, "running", "learning", step="train", done=4, total=60)
+    run.write_json(runs.CONFIG, CONFIG)
+    write_metrics(run, 4)
+    page.goto(f"{address}/train?run=learning")
+    expect(epochs_shown(page)).to_contain_text("4 of 60")
+    expect(page.locator(".js-plotly-plot")).to_have_count(2)
+    expect(page.get_by_text("Best: epoch 4")).to_have_count(2)
+    expect(page.locator("p", has_text="The training loss fell from")).to_contain_text("good")
+    write_metrics(run, 9)
+    expect(epochs_shown(page)).to_contain_text("9 of 60")
+    expect(page.get_by_text("Best: epoch 9")).to_have_count(2)
+    run.write_status(status("stopped", step="train"))
+    expect(page.get_by_text("goes on with epoch 10")).to_be_visible()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_a_real_training_is_started_reloaded_stopped_and_resumed(page: Page, address: str, home: Path) -> None:
+    run, ours = Run(home / "real"), page.get_by_test_id("stMainBlockContainer")
+    page.set_default_timeout(240_000)
+    expect.set_options(timeout=240_000)
+    try:
+        page.goto(f"{address}/train?run=finished")
+        page.get_by_label("Name of the run").fill("real")
+        page.get_by_role("button", name="Start training").click()
+        expect(page).to_have_url(f"{address}/train?run=real")
+        expect(ours.get_by_role("button", name="Stop")).to_be_in_viewport()
+        expect(epochs_shown(page)).to_contain_text(re.compile(r"[1-9]\d* of 60"))
+        page.reload()
+        expect(page.get_by_role("progressbar")).to_be_visible()
+        expect(epochs_shown(page)).to_contain_text(re.compile(r"([2-9]|\d\d) of 60"))
+        ours.get_by_role("button", name="Stop").click()
+        expect(page.get_by_text("stopped", exact=True)).to_be_visible()
+        before = read_metrics(run.path(runs.METRICS))[-1].epoch
+        page.get_by_role("button", name="Resume").click()
+        expect(page.get_by_text("running", exact=True)).to_be_visible()
+        page.wait_for_function(f"() => {EPOCH_ON_THE_PAGE} > {before}")
+        ours.get_by_role("button", name="Stop").click()
+        expect(page.get_by_role("button", name="Resume")).to_be_visible()
+        epochs = [row.epoch for row in read_metrics(run.path(runs.METRICS))]
+        assert epochs == [*range(1, len(epochs) + 1)]
+        assert epochs[-1] > before
+    finally:
+        expect.set_options(timeout=5_000)
+        jobs.stop(run)
+
+
+def epochs_shown(page: Page) -> Locator:
+    """The figure that says which epoch of how many is done."""
+    return page.get_by_test_id("stMetric").filter(has_text=re.compile(r"\d+ of \d+"))
+
+
+def map_on(page: Page) -> FrameLocator:
+    """The map of the page, when its tiles are there."""
+    expect(page.locator(MAP)).to_be_visible(timeout=20_000)
+    shown = page.frame_locator(MAP)
+    expect(shown.locator(".leaflet-tile-loaded").first).to_be_visible(timeout=20_000)
+    return shown
+
+
+@pytest.mark.slow
+def test_the_map_is_there_without_a_network(page: Page, address: str) -> None:
+    page.goto(f"{address}/results?run=mapped")
+    shown = map_on(page)
+    expect(shown.get_by_role("checkbox", name="Image 2016")).to_be_checked()
+    expect(shown.get_by_role("checkbox", name="Kinds of change")).not_to_be_checked()
+    shown.get_by_role("checkbox", name="Kinds of change").check()
+    shown.get_by_role("checkbox", name="Probability 2025").check()
+    page.wait_for_timeout(500)
+    assert shown.locator("body").evaluate(f"() => {TURNED_OUT}")
+    assert shown.locator("path.leaflet-interactive").count() == 4
+    expect(page.get_by_role("list", name="Legend of the map")).to_contain_text("mine in 2016 and 2025")
+
+
+def test_arrow_keys_move_the_swipe_and_cut_both_dates(page: Page, address: str) -> None:
+    page.goto(f"{address}/results?run=mapped")
+    shown = map_on(page)
+    handle = shown.get_by_role("slider", name="Swipe between 2016 on the left and 2025 on the right")
+    cuts = [shown.locator(f".leaflet-{date}-pane") for date in ("before", "after")]
+    old = [cut.evaluate("pane => pane.style.clipPath") for cut in cuts]
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(handle).to_have_value("52")
+    new = [cut.evaluate("pane => pane.style.clipPath") for cut in cuts]
+    assert all(one.startswith("polygon(") and one != before for one, before in zip(new, old, strict=True))
+    assert shown.locator(".leaflet-before-pane path").count() == 4
+    assert shown.locator(".leaflet-before-lines-pane path").count() == 4
+
+
+def test_an_outline_tells_its_hectares_and_a_hostile_name_is_text(page: Page, address: str) -> None:
+    page.goto(f"{address}/results?run=mapped-hostile")
+    shown = map_on(page)
+    for name in ("Outlines found 2016", "Outlines found 2025"):
+        shown.get_by_role("checkbox", name=name).uncheck()
+    shown.get_by_role("checkbox", name="Labelled mines 2016").check()
+    shown.locator("path.leaflet-interactive").dispatch_event("mouseover")
+    tooltip = shown.get_by_role("tooltip")
+    expect(tooltip).to_have_text(f"{HOSTILE_MINE}, 16.0 ha")
+    assert tooltip.locator("img").count() == 0
+    assert shown.locator("body").evaluate("() => document.title").startswith("Map of mining")
+
+
+@pytest.mark.slow
+def test_a_chosen_mine_is_zoomed_to_without_loading_the_map_anew(page: Page, address: str) -> None:
+    page.goto(f"{address}/results?run=mapped")
+    shown = map_on(page)
+    frame = page.locator(MAP).element_handle().content_frame()
+    assert frame is not None
+    wide = frame.evaluate(f"() => {{ window.sameMap = true; return {WIDTH_DEG}; }}")
+    table = page.get_by_test_id("stDataFrame").nth(1)
+    table.scroll_into_view_if_needed()
+    table.click(position={"x": 17, "y": 52})
+    frame.wait_for_function(f"wide => {WIDTH_DEG} < 0.9 * wide", arg=wide)
+    assert frame.evaluate("() => window.sameMap")
+    expect(shown.locator(".leaflet-tile-loaded").first).to_be_visible()
 
 
 def test_a_foreign_host_name_gets_no_session(address: str) -> None:

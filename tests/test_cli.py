@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -175,6 +176,19 @@ def test_change_of_bare_rasters(inputs: Job, tmp_path: Path, capsys: pytest.Capt
     assert content["net_ha"] == pytest.approx(content["hectares"]["2025"] - content["hectares"]["2016"], abs=0.02)
 
 
+def test_change_prints_the_ledger_and_what_could_not_be_told(
+    inputs: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert inputs.truth is not None
+    assert call("change", *inputs.truth, "--years", "a", "b", "--out", tmp_path / "c", "--shift-px", "1.4") == 0
+    said = capsys.readouterr().out
+    assert re.search(r"all new +[\d,.]+ ha = firm [\d,.]+, doubtful 0.0, ring [\d,.]+, sieved 0.0", said)
+    assert "no probability rasters" in said
+    assert "3 px thick" in said
+    assert call("change", *inputs.truth, "--years", "a", "b", "--out", tmp_path / "c", "--shift-px", "-1") == 2
+
+
+@pytest.mark.slow
 def test_an_implausible_run_ends_with_code_3(inputs: Job, trained: Path, tmp_path: Path) -> None:
     common = [inputs.before, inputs.after, inputs.labels, "--years", "2016", "2025", "--model", trained]
     assert call("run", *common, "--out", tmp_path / "low", "--threshold", "0.00001", "--min-patch-ha", "0") == 3

@@ -132,7 +132,7 @@ def test_the_users_values_win_over_the_presets_and_those_over_defaults() -> None
 
 
 def test_an_unknown_preset_is_refused_with_the_choice() -> None:
-    with pytest.raises(SettingError, match="cpu, full, fast, accurate"):
+    with pytest.raises(SettingError, match="cpu, places, full, fast, accurate"):
         settings_from({"preset": "best"}, gpu=False)
 
 
@@ -155,3 +155,15 @@ def test_groups_know_their_own_settings_alone() -> None:
     assert TileSettings().tile_px == FIELDS["tile_px"].default
     with pytest.raises(ValidationError):
         TileSettings(epochs=5)  # type: ignore[call-arg]
+
+
+def test_auto_means_what_machine_and_data_ask_for() -> None:
+    assert [
+        settings_from({}, gpu=gpu, scenes=n).preset for gpu, n in ((False, 1), (False, 7), (False, 8), (True, 40))
+    ] == [
+        "cpu",
+        "cpu",
+        "places",
+        "full",
+    ]
+    assert settings_from({"preset": "cpu"}, gpu=False, scenes=40).preset == "cpu"

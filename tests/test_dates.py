@@ -20,7 +20,9 @@ from minedetect.errors import BadInput, BandMismatch, SettingError
 from minedetect.findings import Check
 from minedetect.grid import Window, same_grid, whole
 from minedetect.intake import admit
+from minedetect.measure import count
 from minedetect.pair import PairQuality
+from minedetect.patches import feature_collection, patches_of
 from minedetect.raster import open_raster, read
 from minedetect.scenes import SceneFiles, load_scene, scene_to_check
 from minedetect.second import check_pair
@@ -162,6 +164,33 @@ def test_a_known_shift_is_measured_and_moved_back(place: Place) -> None:
     assert np.nanmean(np.abs(there - true)) < 0.6 * np.nanmean(np.abs(unmoved - true))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["mask", "polygons"])
+def test_labels_of_the_second_date_move_with_its_image(place: Place, tmp_path: Path, kind: str) -> None:
+    """Drawn on the shifted image, they lie on the mines only when they move as it does."""
+    grid, truth = place.district.grid, place.district.truth_after.astype(np.uint8)
+    drawn_on = grid.translate_pix(SHIFT[1], SHIFT[0])  # where the shifted image shows that ground
+    if kind == "mask":
+        path = tmp_path / "drawn.tif"
+        path.write_bytes(as_tiff(truth[None], drawn_on, nodata=255))
+    else:
+        path = tmp_path / "drawn.geojson"
+        shapes = patches_of(truth == 1, drawn_on).geometries
+        path.write_text(json.dumps(feature_collection(shapes, [{}] * len(shapes))))
+    files = place.files("shifted", labels_after=path)
+    unmoved = open_dates(files, SETTINGS)
+    asked = SETTINGS.model_copy(update={"correct_shift": True})
+    aligned = align(unmoved, load_scene(files.labelled, asked, unmoved.names, unmoved.before), asked)
+    assert "and its labels with it" in aligned.notes[0]
+    assert unmoved.mask_after is not None
+    assert aligned.dates.mask_after is not None
+    inside = np.s_[8:-8, 8:-8]
+    scores = [count(m[inside] == 1, truth[inside]).iou for m in (unmoved.mask_after, aligned.dates.mask_after)]
+    assert scores[1] > 0.98 > scores[0] + 0.05
+    left = align(unmoved, load_scene(files.labelled, SETTINGS), SETTINGS)
+    assert left.dates.mask_after is unmoved.mask_after
+
+
 def test_a_date_is_moved_and_matched_together(place: Place) -> None:
     aligned = place.aligned("shifted", correct_shift=True, match_radiometry=True)
     assert [note.split(" was ")[1].split()[0] for note in aligned.notes] == ["moved", "matched"]
@@ -245,8 +274,24 @@ def test_dates_that_cannot_be_compared_are_refused(
 def test_labels_of_the_second_date_are_brought_onto_the_grid(place: Place) -> None:
     dates = open_dates(place.files(labels_after=place.folder / "truth.tif"), SETTINGS)
     assert np.array_equal(dates.mask_after, place.district.truth_after)
+    assert not [note for note in dates.notes if "truth.tif" in note]
     with pytest.raises(BadInput, match=r"typo\.tif"):
         open_dates(place.files(labels_after=place.folder / "typo.tif"), SETTINGS)
+
+
+def test_a_mask_of_the_second_date_in_another_crs_is_warped_and_that_is_said(place: Place, tmp_path: Path) -> None:
+    truth = open_raster(place.folder / "truth.tif")
+    there = place.district.grid.to_crs("EPSG:32735")
+    pixels = read(truth.onto(there, nearest=True), whole((there.shape[0], there.shape[1])))
+    (tmp_path / "utm.tif").write_bytes(as_tiff(np.nan_to_num(pixels, nan=255).astype(np.uint8), there, nodata=255))
+    dates = open_dates(place.files(labels_after=tmp_path / "utm.tif"), SETTINGS)
+    assert any("utm.tif (" in note and "was warped" in note for note in dates.notes)
+    assert dates.mask_after is not None
+    assert count(dates.mask_after == 1, place.district.truth_after).iou > 0.93
+    far = there.translate_pix(9000, 0)
+    (tmp_path / "far.tif").write_bytes(as_tiff(np.zeros((1, *far.shape), np.uint8), far, nodata=255))
+    with pytest.raises(BadInput, match=r"far\.tif and before\.tif do not overlap"):
+        open_dates(place.files(labels_after=tmp_path / "far.tif"), SETTINGS)
 
 
 def test_dates_without_common_ground_are_blocked(place: Place, tmp_path: Path) -> None:

@@ -2,12 +2,12 @@ import numpy as np
 
 from minedetect.config import GateSettings
 from minedetect.evidence import count_classes, mine_share, rim_share
-from minedetect.plausible import Evidence, Ratio, judge
+from minedetect.plausible import Agreement, Evidence, judge
 
 
 def evidence(rim: tuple[float, float]) -> Evidence:
-    good = Ratio(100.0, 100.0)
-    return Evidence(good, good, {"2016": 0.02}, {"2016": rim}, 100.0, 110.0, {}, None, {}, None, 0.0)
+    good = Agreement("on some ground", 100.0, 100.0, iou=0.9, rule_iou=0.2, guess_iou=0.02)
+    return Evidence([good], {"2016": 0.02}, {"2016": rim}, 100.0, 110.0, {}, None, {}, None, 0.0)
 
 
 def test_a_mine_at_the_edge_reaches_inward_an_artefact_does_not() -> None:

@@ -2,21 +2,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.ndimage
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 
-from minedetect.figures import (
-    ResultPicture,
-    Stretch,
-    draw_history,
-    draw_results,
-    shown_bands,
-    thinned,
-)
-from minedetect.grid import Window
-from minedetect.mask_figures import CLOSEUP_PX, CloseUp, closeup_window, draw_edges, draw_mask, pooled
+from minedetect.change import FIRM, RING, difference
+from minedetect.figures import Stretch, draw_history, pooled, scale_bar, shown_bands, thinned
+from minedetect.grid import WGS84, Window, pixel_sides_m
+from minedetect.mask_figures import CLOSEUP_PX, CloseUp, closeup_window, draw_edges, draw_mask
+from minedetect.raster import Mask
+from minedetect.result_figures import ResultPicture, draw_results
 
 GRID = GeoBox.from_bbox((500_000, 0, 501_200, 1_600), crs="EPSG:32735", shape=(160, 120))
 
@@ -141,19 +140,105 @@ def test_pooling_keeps_every_chosen_pixel_and_adds_none(rows: int, cols: int, da
     assert shown.sum() == 1
 
 
-def test_new_is_red_and_gone_is_blue(tmp_path: Path) -> None:
-    rgb = np.full((160, 120, 3), 0.4, np.float32)
-    before, after = np.zeros((160, 120), np.uint8), np.zeros((160, 120), np.uint8)
+RED, BLUE, WHITE, YELLOW = "#D1495B", "#2E6FBB", "#F4F4F2", "#F2C14E"
+
+
+def results(path: Path, before: Mask, after: Mask, kind: int = FIRM, headline: str = "Plausible") -> Path:
+    change = difference(before, after)
+    kinds = np.where(change == 0, 0, kind).astype(np.uint8)
+    rgb = np.full((min(300, before.shape[0]), min(240, before.shape[1]), 3), 0.4, np.float32)
+    grid = GeoBox(before.shape, GRID.transform, "EPSG:32735")
+    labels = (before == 1).astype(np.uint8)
+    picture = ResultPicture(
+        ("2016", "2025"), (rgb, rgb), (before, after), labels, change, kinds, (25, 36), 25, (36, 25), (headline,)
+    )
+    draw_results(path, picture, grid)
+    return path
+
+
+def two_mines(shape: tuple[int, int] = (160, 120)) -> tuple[Mask, Mask]:
+    before, after = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     before[10:60, 10:60] = 1
     after[90:150, 50:110] = 1
-    change = after.astype(np.int8) - before.astype(np.int8)
-    for name, shown, red, blue in (("both", change, True, True), ("none", change * 0, False, False)):
-        picture = ResultPicture(
-            ("2016", "2025"), (rgb, rgb), (before, after), before, shown, (25.0, 36.0), 36.0, 25.0, "plausible"
-        )
-        draw_results(tmp_path / f"{name}.png", picture, GRID)
-        assert (coloured(tmp_path / f"{name}.png", "#D1495B") > 3_000) is red
-        assert (coloured(tmp_path / f"{name}.png", "#2E6FBB") > 3_000) is blue
+    return before, after
+
+
+def test_new_is_red_and_gone_is_blue(tmp_path: Path) -> None:
+    before, after = two_mines()
+    there, back = results(tmp_path / "there.png", before, after), results(tmp_path / "back.png", after, before)
+    assert coloured(there, RED) == pytest.approx(coloured(back, BLUE), rel=0.01)
+    assert coloured(there, BLUE) == pytest.approx(coloured(back, RED), rel=0.01)
+    assert coloured(there, RED) > 1.1 * coloured(there, BLUE) > 10_000, "3000 and 2500 pixels"
+    none = results(tmp_path / "none.png", before, before)
+    assert max(coloured(none, RED), coloured(none, BLUE)) < 10_000
+
+
+@pytest.mark.parametrize("kind", [FIRM, RING])
+def test_change_that_is_not_firm_is_dim(tmp_path: Path, kind: int) -> None:
+    path = results(tmp_path / "r.png", *two_mines(), kind)
+    assert (coloured(path, RED) > 10_000) is (kind == FIRM)
+    assert (coloured(path, "#713341") > 10_000) is (kind == RING)
+
+
+def test_mines_of_one_pixel_survive_in_a_scene_thinned_five_times(tmp_path: Path) -> None:
+    before, after = np.zeros((2700, 2400), np.uint8), np.zeros((2700, 2400), np.uint8)
+    before[400:2000:211, 200:2200] = 1  # at every offset within a block
+    after[:, :200:101] = 1
+    picture = imread(results(tmp_path / "r.png", before, after))[..., :3]
+    for colour, lines, least_px in ((BLUE, 8, 400), (RED, 2, 400)):
+        want = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        zones, _ = scipy.ndimage.label(np.abs(picture - want).max(axis=-1) < 0.02, np.ones((3, 3)))
+        assert (np.bincount(zones.ravel())[1:] >= least_px).sum() >= lines
+
+
+def test_beside_each_other_the_larger_change_is_shown_not_always_the_new(tmp_path: Path) -> None:
+    before, after = np.zeros((2700, 2400), np.uint8), np.zeros((2700, 2400), np.uint8)
+    for row in range(200, 2200, 6):
+        before[row : row + 5, 200:2200] = 1
+        after[row + 5, 200:2200] = 1
+    path = results(tmp_path / "r.png", before, after)
+    assert coloured(path, BLUE) > 5 * coloured(path, RED)
+
+
+@pytest.mark.parametrize("shape", [(160, 120), (150, 900), (900, 150), (40, 40)])
+def test_results_of_any_shape_are_readable_and_not_endless(tmp_path: Path, shape: tuple[int, int]) -> None:
+    before, after = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    before[5:20, 5:20] = after[15:30, 5:20] = 1
+    height, width = imread(results(tmp_path / "r.png", before, after)).shape[:2]
+    assert width == 1600
+    assert 500 < height < 2600
+
+
+def test_ground_without_image_is_striped(tmp_path: Path) -> None:
+    before, after = two_mines()
+    whole = coloured(results(tmp_path / "whole.png", before, after), "#8A8F98")
+    after[:40] = 255
+    assert coloured(results(tmp_path / "part.png", before, after), "#8A8F98") > whole + 10_000
+
+
+def test_words_are_never_a_formula(tmp_path: Path) -> None:
+    results(tmp_path / "r.png", *two_mines(), headline=r"$\frac{$ of $x$")
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857", "EPSG:32735"])
+def test_the_scale_bar_is_as_long_as_it_says(crs: str) -> None:
+    box = GeoBox.from_bbox((26.9, 59.9, 27.1, 60.1), crs="EPSG:4326", shape=(400, 400)).footprint("EPSG:4326")
+    grid = GeoBox.from_geopolygon(box.to_crs(crs), shape=(400, 400), crs=crs)
+    ax = Figure().add_subplot()
+    scale_bar(ax, grid, (200, 200))
+    label = ax.texts[0].get_text()
+    number, unit = label.split()
+    x = np.asarray(ax.lines[0].get_xdata(), float) * 2  # the picture is thinned twice
+    (west, north), (east, south) = (grid.transform @ (float(c), 200.0) for c in x)
+    to_degrees = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    *_, length_m = WGS84.inv(*to_degrees.transform(west, north), *to_degrees.transform(east, south))
+    assert length_m == pytest.approx(float(number) * {"km": 1000, "m": 1}[unit], rel=0.02)
+    assert x[1] - x[0] < 400 / 4
+
+
+def test_pixels_of_degrees_are_narrower_far_from_the_equator() -> None:
+    width_m, height_m = pixel_sides_m(GeoBox.from_bbox((26.9, 59.9, 27.1, 60.1), crs="EPSG:4326", shape=(400, 400)))
+    assert width_m == pytest.approx(height_m / 2, rel=0.01)
 
 
 def test_the_kept_epoch_is_marked(tmp_path: Path) -> None:

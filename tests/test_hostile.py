@@ -186,6 +186,7 @@ def test_the_childs_refusal_reaches_its_parent(case: Case, corpus: Watched) -> N
     assert refusal.value.code in case.refuse
 
 
+@pytest.mark.slow
 def test_without_guards_most_of_what_is_refused_would_load(tmp_path: Path) -> None:
     watched = Watched.at(tmp_path / "corpus")
     cases = [(c.id, c.kind, str(c.path(watched.site))) for c in REFUSED if c.id not in WAITING_UNGUARDED]

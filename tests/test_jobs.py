@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -107,6 +108,19 @@ def test_stop_is_quick_and_leaves_the_status_stopped(run: Run) -> None:
     jobs.stop(run)
     assert time.monotonic() - started < 1.5
     assert run.status().state == "stopped"
+
+
+def test_a_server_in_the_background_stops_its_jobs_as_gently(run: Run) -> None:
+    """A shell that puts a program into the background lets it hear no interrupt."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        jobs.start(run, [], WAITS)
+        until(lambda: at_work(run))
+        started = time.monotonic()
+        jobs.stop(run)
+        assert time.monotonic() - started < 1.5
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_job_that_ignores_the_wish_is_ended(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

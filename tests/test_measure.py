@@ -22,12 +22,13 @@ from minedetect.measure import (
     block_interval,
     count,
     hectares,
+    pixel_hectares,
     polygon_hectares,
     zone_hectares,
 )
 
 GEOD = Geod(ellps="WGS84")
-LATITUDES = (-60.0, -12.5, 0.0, 45.0, 67.0)
+LATITUDES = (-12.5, 0.0, 45.0, 60.0, 78.0)
 SYSTEMS = ("degrees", "UTM", "Web Mercator", "equal area", "US survey feet")
 
 
@@ -71,6 +72,36 @@ def test_a_square_has_its_ground_area_in_any_crs(lat: float, name: str) -> None:
     assert hectares(classes, grid, 0) + hectares(classes, grid, 1) == pytest.approx(
         outline_hectares(grid, Window(0, 0, *grid.shape)), rel=1e-3
     )
+
+
+@pytest.mark.parametrize(
+    ("crs", "lon", "lat"),
+    [
+        ("EPSG:2263", -73.97, 40.78),  # New York, US survey feet
+        ("EPSG:2263", -71.9, 41.0),
+        ("EPSG:3857", 27.85, 78.0),
+        ("EPSG:32733", 18.0, -33.9),
+        ("EPSG:32760", 179.9995, -16.5),  # over the antimeridian
+        ("EPSG:3031", 45.0, -78.0),  # polar stereographic
+        ("EPSG:3035", 10.0, 60.0),  # equal area, turned against north
+    ],
+)
+def test_published_systems_have_true_hectares(crs: str, lon: float, lat: float) -> None:
+    to = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+    x, y = to.transform(lon, lat)
+    feet = 3.28 if crs == "EPSG:2263" else 1.0
+    grid = GeoBox((300, 200), Affine(10 * feet, 0, x, 0, -10 * feet, y), crs)
+    square = Window(37, 21, 120, 120)
+    classes = np.zeros(grid.shape, np.uint8)
+    classes[square.slices] = 1
+    assert hectares(classes, grid, 1) == pytest.approx(outline_hectares(grid, square), rel=1e-3)
+
+
+@pytest.mark.parametrize("lat", LATITUDES)
+def test_the_middle_pixel_is_one_of_all(lat: float) -> None:
+    grid = grid_around("EPSG:4326", 27.85, lat)
+    everything = hectares(np.ones(grid.shape, np.uint8), grid, 1)
+    assert pixel_hectares(grid) == pytest.approx(everything / (300 * 200), rel=1e-3)
 
 
 @pytest.mark.parametrize("lat", LATITUDES)
@@ -181,6 +212,7 @@ def test_scores_of_parts_are_pooled_not_averaged() -> None:
     empty, good, bad = Counts(tn=100), Counts(tp=9, fp=1), Counts(fn=10)
     assert (empty + good + bad).iou == pytest.approx(9 / 20)
     assert (good + empty).iou == good.iou
+    assert block_interval([*[good] * 12, *[empty] * 30], seed=0) == pytest.approx((good.iou, good.iou))
 
 
 def blocks(with_mines: int, without: int) -> list[Counts]:
@@ -224,6 +256,38 @@ def test_a_planted_index_is_found(name: str, above: bool) -> None:
     best = best_single_index(pixels, labels, ("B2", "B4", "B11"))
     assert (best.name, best.above) == (name, above)
     assert best.iou > 0.95
+
+
+@pytest.mark.parametrize("above", [True, False])
+@pytest.mark.parametrize("rare", [100, 10, 1])
+def test_rare_mines_are_found_as_well_as_common_ones(rare: int, above: bool) -> None:
+    """A search over quantiles of all pixels alone would step over them, and a poor rule flatter the network."""
+    values = np.random.default_rng(0).permutation(100_000).astype(np.float32)[None] + 1
+    labels = values[0] > 100_000 - rare if above else values[0] <= rare
+    assert best_single_index(values, labels, ("B4",)).iou == pytest.approx(1)
+
+
+def test_a_weight_stands_for_that_many_pixels() -> None:
+    rng = np.random.default_rng(0)
+    pixels, labels = rng.uniform(0.1, 0.6, (2, 3000)).astype(np.float32), rng.random(3000) < 0.2
+    pixels[0] += 0.2 * labels
+    times = rng.integers(1, 5, 3000)
+    weighted = best_single_index(pixels, labels, ("B4", "B8"), times.astype(float))
+    repeated = best_single_index(np.repeat(pixels, times, axis=1), np.repeat(labels, times), ("B4", "B8"))
+    assert (weighted.name, weighted.above) == (repeated.name, repeated.above)
+    assert weighted.iou == pytest.approx(repeated.iou, abs=0.01)
+
+
+@given(st.integers(0, 10_000))
+def test_the_best_rule_is_at_least_as_good_as_calling_everything_mine(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pixels, labels = rng.uniform(0.1, 0.6, (2, 500)).astype(np.float32), rng.random(500) < 0.1
+    assert best_single_index(pixels, labels, ("B4", "B8")).iou >= labels.mean() - 1e-12
+
+
+def test_draws_without_label_and_prediction_have_no_iou() -> None:
+    interval = block_interval([*[Counts(tp=1)] * 10, *[Counts(tn=9)] * 200], seed=0)
+    assert interval == (1, 1)
 
 
 def test_without_mines_no_index_scores() -> None:

@@ -7,8 +7,9 @@ import torch
 from minedetect.bands import BandContract
 from minedetect.calibrate import Calibration
 from minedetect.config import DeviceSettings
+from minedetect.devices import gpu_present, pick_device
 from minedetect.errors import BadInput, DeviceError, ModelError
-from minedetect.model import Detector, UNet, gpu_present, load, parameter_count, pick_device, save, size_mb
+from minedetect.model import Detector, UNet, load, parameter_count, save, size_mb
 
 CONTRACT = BandContract(("B2", "B3", "B4"), "reflectance", (0.01, 0.02, 0.03), (0.3, 0.31, 0.32), 10.0)
 
@@ -129,3 +130,26 @@ def test_a_gpu_that_is_not_there_is_refused_in_words() -> None:
 
 def test_float32_is_float32() -> None:
     assert pick_device(DeviceSettings(device="cpu", precision="float32")).precision == "float32"
+
+
+@pytest.mark.parametrize(("coarsen", "side"), [(2, 48), (2, 64), (4, 80), (3, 16)])
+def test_a_coarse_network_answers_for_every_pixel(coarsen: int, side: int) -> None:
+    net = UNet(3, 4, coarsen).eval()
+    assert net(torch.rand(2, 3, side, side + 16)).shape == (2, 2, side, side + 16)
+
+
+def test_a_coarse_network_keeps_what_lies_where(tmp_path: Path) -> None:
+    """What changes in one corner changes nothing beyond the field of view, and a file brings the network back."""
+    torch.manual_seed(0)
+    net = UNet(3, 4, 2).eval()
+    dark = torch.zeros(1, 3, 1024, 64)
+    bright = dark.clone()
+    bright[..., :2, :2] = 1
+    differs = (net(bright) - net(dark)).abs().amax(dim=(0, 1, 3)).flatten() > 0
+    assert differs[:2].all()
+    assert not differs[512:].any()
+    save(Detector(net, 4, CONTRACT), tmp_path / "m.pt")
+    again = load(tmp_path / "m.pt").net
+    assert again.coarsen == 2
+    x = torch.rand(1, 3, 32, 32)
+    assert torch.equal(again(x), net(x))

@@ -13,10 +13,14 @@ from pyproj import Geod
 from shapely.geometry import box, shape
 
 from minedetect.assess import evaluate_model
+from minedetect.change import KINDS
+from minedetect.class_rasters import ClassPair
 from minedetect.cog import CogProfile, write_cog
 from minedetect.config import Settings
 from minedetect.demo import write_inputs
 from minedetect.errors import BadInput, BandMismatch, ModelError, RunError, SettingError, SplitError
+from minedetect.files import sha256_of
+from minedetect.findings import shown_ha
 from minedetect.grid import pixel_size_m, same_grid, whole
 from minedetect.labels import open_labels, outline_zones
 from minedetect.learn import train_run
@@ -26,17 +30,22 @@ from minedetect.predict import Output
 from minedetect.prepare import prepare
 from minedetect.presets import settings_from
 from minedetect.raster import open_raster, read
-from minedetect.runs import Run, sha256_of
+from minedetect.runs import Run
 from minedetect.scenes import SceneFiles
+from minedetect.verify import verify_run
 
-QUICK = {"preset": "cpu", "width": 8, "epochs": 10, "tile_px": 64, "device": "cpu", "window_px": 128, "max_gap_px": 32}
+QUICK = {"preset": "cpu", "width": 8, "epochs": 10, "tile_px": 64, "device": "cpu", "max_gap_px": 32}
 RUN_FILES = (
     *("mask.tif", "mask_visualization.png", "mask_edge_analysis.png", "quality.json", "split.json"),
     *("split.png", "split.geojson"),
     *("unet_mining_detector.pt", "metrics.csv", "training_history.png", "evaluation.json"),
+    *("evaluation.png", "checkpoint.pt"),
     *("prediction_2016.tif", "prediction_2025.tif", "probability_2016.tif", "probability_2025.tif"),
     *("mines_2016.geojson", "mines_2025.geojson", "change_map.tif", "change_kind.tif", "change.geojson"),
+    *("preview_2016.tif", "preview_2025.tif", "outlines_2016.geojson", "outlines_2025.geojson"),
+    *("labelled_mines.geojson", "threshold_hectares.json"),
     *("areas.csv", "summary.json", "inference_results.png", "report.html", "config.json", "status.json", "log.txt"),
+    "manifest.json",
 )
 
 
@@ -64,7 +73,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
 def test_every_file_is_there_and_nothing_is_left_over(done: Done) -> None:
     assert not [name for name in RUN_FILES if not done.run.has(name)]
     left = {p.name for p in done.run.root.iterdir() if p.is_file()} - set(RUN_FILES)
-    assert left <= {".lock"}
+    assert left <= {".lock", "suspected_missing_labels.geojson", "suspected_missing_labels.png"}
     assert done.run.status().state == "done"
     assert set(done.run.status().seconds) == {"prepare", "train", "evaluate", "predict", "change", "report"}
 
@@ -118,8 +127,9 @@ def test_hectares_agree_with_another_way_of_counting(done: Done) -> None:
         assert done.summary["hectares"][year] == pytest.approx(row_hectares((found == 1) & both, grid), rel=2e-4)
         assert done.summary["hectares_observed"][year] == pytest.approx(row_hectares(found == 1, grid), rel=2e-4)
     change = classes(done.run.path("change_map.tif"))
-    assert done.summary["new_ha"] == pytest.approx(row_hectares(change == 1, grid), rel=2e-4, abs=0.01)
-    assert done.summary["gone_ha"] == pytest.approx(row_hectares(change == -1, grid), rel=2e-4, abs=0.01)
+    firm = classes(done.run.path("change_kind.tif")) == 1
+    assert done.summary["new_ha"] == pytest.approx(row_hectares((change == 1) & firm, grid), rel=2e-4, abs=0.01)
+    assert done.summary["gone_ha"] == pytest.approx(row_hectares((change == -1) & firm, grid), rel=2e-4, abs=0.01)
 
 
 def test_the_ledger_adds_up(done: Done) -> None:
@@ -135,6 +145,26 @@ def test_the_ledger_adds_up(done: Done) -> None:
     assert sum(f["properties"]["hectares"] for f in polygons) == pytest.approx(new + gone, abs=0.1)
 
 
+def test_every_headline_lies_in_its_sensitivity_range(done: Done) -> None:
+    found, rows = done.summary["sensitivity"], done.run.path("areas.csv").read_text().splitlines()
+    figures = {**done.summary["hectares"], **{key: done.summary[key] for key in ("new_ha", "gone_ha", "net_ha")}}
+    for name, figure in figures.items():
+        span = found["hectares"].get(name) or found[name]
+        assert set(span["parts"]) == {"threshold", "border"}
+        assert all(low <= figure <= high for low, high in (*span["parts"].values(), (span["low"], span["high"])))
+        assert span["low"] < span["high"]
+        assert any(row.endswith(f",{figure},{span['low']},{span['high']}") for row in rows)
+
+
+@pytest.mark.slow
+def test_a_threshold_that_stays_has_no_range(done: Done, tmp_path: Path) -> None:
+    job = replace(done.job, model=done.run.path("unet_mining_detector.pt"), truth=None)
+    still = done.settings.model_copy(update={"sensitivity_threshold": 0.0})
+    summary = run_job(Run(tmp_path / "still"), job, still)
+    for year, figure in done.summary["hectares"].items():
+        assert summary["sensitivity"]["hectares"][year]["parts"]["threshold"] == [figure, figure]
+
+
 def test_mine_polygons_are_valid_and_carry_their_hectares(done: Done) -> None:
     features = json.loads(done.run.path("mines_2025.geojson").read_text())["features"]
     assert features
@@ -142,6 +172,21 @@ def test_mine_polygons_are_valid_and_carry_their_hectares(done: Done) -> None:
     total = sum(f["properties"]["hectares"] for f in features)
     assert total == pytest.approx(done.summary["hectares_observed"]["2025"], rel=1e-3)
     assert all(0 < f["properties"]["mean_probability"] <= 1 for f in features)
+
+
+def test_the_map_shows_what_the_images_and_the_table_of_mines_hold(done: Done) -> None:
+    for year in done.job.years:
+        with rasterio.open(done.run.path(f"preview_{year}.tif")) as dataset:
+            unseen = dataset.read_masks(1) == 0
+        assert np.array_equal(unseen, classes(done.run.path(f"prediction_{year}.tif")) == 255)
+    labelled = done.run.read_json("labelled_mines.geojson")["features"]
+    told = [(f["properties"]["id"], f["properties"]["mine"], f["properties"]["hectares"]) for f in labelled]
+    rows = done.summary["per_mine"][:-1]
+    assert told == [(n, row["mine"], pytest.approx(row["labelled_ha"], abs=0.006)) for n, row in enumerate(rows, 1)]
+    table = done.run.read_json("threshold_hectares.json")
+    for year in done.job.years:
+        at_own = table["hectares"][year][round(100 * table["threshold"]) - 1]
+        assert at_own == pytest.approx(done.summary["hectares"][year], rel=0.05)
 
 
 def test_training_never_sees_validation_ground(done: Done) -> None:
@@ -157,8 +202,18 @@ def test_training_never_sees_validation_ground(done: Done) -> None:
 
 def test_what_was_asked_is_on_record(done: Done) -> None:
     config = done.run.read_json("config.json")
-    assert config["settings"] == done.settings.model_dump()
-    assert config["inputs"][str(done.job.before)] == sha256_of(done.job.before)
+    assert config["settings"] == done.settings.model_dump(mode="json")
+    assert config["inputs"]["before"]["path"] == str(done.job.before)
+    assert config["inputs"]["before"]["sha256"] == sha256_of(done.job.before)
+    assert done.run.read_json("manifest.json")["settings"] == config["settings"]
+    assert done.summary["provenance"]["model_sha256"] == sha256_of(done.run.path("unet_mining_detector.pt"))
+
+
+def test_every_file_but_what_may_change_is_vouched_for(done: Done) -> None:
+    manifest = done.run.read_json("manifest.json")
+    beside = {"checkpoint.pt", "status.json", "log.txt", "manifest.json"}
+    assert set(manifest["artifacts"]) == set(RUN_FILES) - beside
+    assert verify_run(done.run).intact
 
 
 def test_the_report_stands_alone_and_leads_with_the_verdict(done: Done) -> None:
@@ -166,10 +221,30 @@ def test_the_report_stands_alone_and_leads_with_the_verdict(done: Done) -> None:
     assert "http://" not in html.replace("http://www.w3.org", "")
     assert "https://" not in html
     assert html.index('class="verdict') < html.index('class="figures')
-    assert f"{done.summary['hectares']['2025']:,.1f} ha" in html
+    assert shown_ha(done.summary["hectares"]["2025"]).replace(" ", "\N{NO-BREAK SPACE}") in html
     assert done.settings.mine_definition in html
+    for name in (done.job.before.name, done.job.after.name, done.job.labels.name):
+        assert name in html
+    assert str(done.run.root) not in html, "the page goes to strangers"
 
 
+def test_the_report_s_facts_agree_with_the_figures_and_the_model(done: Done) -> None:
+    about, pair = done.summary["about"], done.run.read_json("quality.json")["pair"]
+    assert [date["Year"] for date in about["dates"]] == list(done.job.years)
+    for date, key in zip(about["dates"], ("first_ha", "second_ha"), strict=True):
+        assert date["Seen"].startswith(shown_ha(pair[key]))
+    assert about["ground"]["Seen on both dates"].startswith(shown_ha(pair["common_ha"]))
+    assert f"{load(done.run.path('unet_mining_detector.pt')).calibration.threshold:.2f}" in about["model"]["Threshold"]
+
+
+def test_what_the_labels_miss_is_told_where_there_is_any(done: Done) -> None:
+    told = done.summary["suspected_missing"]
+    assert done.run.has("suspected_missing_labels.geojson") is bool(told)
+    assert done.run.has("suspected_missing_labels.png") is bool(told)
+    assert any("outside all outlines" in note for note in done.summary["notes"]) is bool(told)
+
+
+@pytest.mark.slow
 def test_a_second_date_on_another_grid_is_warped_and_scored(done: Done, tmp_path: Path) -> None:
     after = open_raster(done.job.after)
     t = after.grid.transform
@@ -189,6 +264,7 @@ def test_a_second_date_on_another_grid_is_warped_and_scored(done: Done, tmp_path
     assert summary["hectares"] == pytest.approx(done.summary["hectares"], rel=0.02)
 
 
+@pytest.mark.slow
 def test_another_pixel_size_is_refused_or_resampled(done: Done, tmp_path: Path) -> None:
     coarse = []
     for path in (done.job.before, done.job.after):
@@ -332,14 +408,93 @@ def test_class_rasters_that_would_mislead_are_refused(done: Done, tmp_path: Path
             CogProfile("float32", -1, ("p",), {}),
         )
     with pytest.raises(BadInput, match=fault):
-        change_rasters(Run(tmp_path / "c"), tmp_path / "a.tif", tmp_path / "a.tif", ("a", "b"))
+        change_rasters(
+            Run(tmp_path / "c"), ClassPair(tmp_path / "a.tif", tmp_path / "a.tif", ("a", "b")), done.settings
+        )
 
 
 def test_change_of_bare_rasters_has_no_verdict(done: Done, tmp_path: Path) -> None:
-    paths = [done.run.path(f"prediction_{y}.tif") for y in done.job.years]
-    summary = change_rasters(Run(tmp_path / "c"), paths[0], paths[1], ("2016", "2025"))
+    summary = change_rasters(Run(tmp_path / "c"), predictions(done), done.settings)
     assert (summary["verdict"], summary["plausible"]) == ("unknown", None)
     assert summary["hectares"] == done.summary["hectares"]
+    assert summary["net_ha"] == done.summary["net_ha"]
+    assert set(summary["sensitivity"]["net_ha"]["parts"]) == {"border"}
+    assert "no probability rasters" in " ".join(summary["notes"])
+
+
+def predictions(done: Done, **more: Any) -> ClassPair:
+    """Both predictions of a run as class rasters made elsewhere."""
+    before, after = (done.run.path(f"prediction_{y}.tif") for y in done.job.years)
+    return ClassPair(before, after, done.job.years, **more)
+
+
+def probabilities(done: Done) -> tuple[Path, Path]:
+    first, second = (done.run.path(f"probability_{y}.tif") for y in done.job.years)
+    return first, second
+
+
+def test_predictions_with_their_probabilities_give_the_ledger_of_the_run(done: Done, tmp_path: Path) -> None:
+    """The threshold comes from the header of the predictions."""
+    shift_px = done.run.read_json("quality.json")["pair"]["shift"]["length_px"]
+    pair = predictions(done, probabilities=probabilities(done), shift_px=shift_px)
+    summary = change_rasters(Run(tmp_path / "c"), pair, done.settings)
+    assert summary["change_ha"] == done.summary["change_ha"]
+    assert {kind: area for side in summary["change_ha"].values() for kind, area in side.items() if area}.keys() == set(
+        KINDS
+    )
+    for name in ("change_kind.tif", "change_map.tif"):
+        assert np.array_equal(classes(tmp_path / "c" / name), classes(done.run.path(name)))
+
+
+def stripped(done: Done, folder: Path, **tags: str) -> ClassPair:
+    """The predictions with other tags."""
+    pair = predictions(done, probabilities=probabilities(done))
+    for name, path in (("a.tif", pair.before), ("b.tif", pair.after)):
+        write_cog(folder / name, classes(path), open_raster(path).grid, CogProfile("uint8", 255, ("mine",), tags))
+    return replace(pair, before=folder / "a.tif", after=folder / "b.tif")
+
+
+def test_a_threshold_that_nobody_knows_leaves_only_doubt(done: Done, tmp_path: Path) -> None:
+    pair = stripped(done, tmp_path)
+    summary = change_rasters(Run(tmp_path / "c"), pair, done.settings)
+    assert summary["change_ha"]["new"]["sieved"] == summary["change_ha"]["gone"]["sieved"] == 0
+    assert summary["change_ha"]["new"]["doubtful"] > 0
+    assert "threshold of the classes is not known" in " ".join(summary["notes"])
+    with rasterio.open(done.run.path("prediction_2016.tif")) as dataset:
+        threshold = float(dataset.tags()["threshold"])
+    given = done.settings.model_copy(update={"threshold": threshold})
+    known = change_rasters(Run(tmp_path / "d"), pair, given)["change_ha"]
+    assert known["new"]["sieved"] == done.summary["change_ha"]["new"]["sieved"]
+
+
+@pytest.mark.parametrize("threshold", ["1.2", "0", "nan", "half"])
+def test_a_threshold_that_is_none_is_refused(done: Done, tmp_path: Path, threshold: str) -> None:
+    with pytest.raises(BadInput, match=f"'{threshold}'.*--threshold"):
+        change_rasters(Run(tmp_path / "c"), stripped(done, tmp_path, threshold=threshold), done.settings)
+
+
+def test_probabilities_in_per_cent_are_refused(done: Done, tmp_path: Path) -> None:
+    first, second = probabilities(done)
+    raster = open_raster(second)
+    profile = CogProfile("float32", float("nan"), ("p",), {})
+    write_cog(tmp_path / "per_cent.tif", 100 * read(raster, whole(raster.shape)), raster.grid, profile)
+    pair = predictions(done, probabilities=(first, tmp_path / "per_cent.tif"))
+    with pytest.raises(BadInput, match="from 0 to 1"):
+        change_rasters(Run(tmp_path / "c"), pair, done.settings)
+
+
+@pytest.mark.slow
+def test_a_mask_as_labels_has_one_row_for_all_its_mines(done: Done, tmp_path: Path) -> None:
+    job = replace(
+        done.job, labels=done.run.path("mask.tif"), model=done.run.path("unet_mining_detector.pt"), truth=None
+    )
+    summary = run_job(Run(tmp_path / "masked"), job, done.settings)
+    every, outside = summary["per_mine"]
+    assert every["mine"] == "all labelled mines"
+    rows = done.summary["per_mine"]
+    for key in ("labelled_ha", "before_ha", "after_ha", "gained_ha", "lost_ha"):
+        assert every[key] == pytest.approx(sum(row[key] for row in rows[:-1]), abs=0.05)
+        assert outside[key] == pytest.approx(rows[-1][key], abs=0.05)
 
 
 LENIENT = {"gate_low": 0.001, "gate_high": 100.0, "review_growth": 100.0}
@@ -363,6 +518,7 @@ def test_what_was_measured_on_the_pair_is_on_record(done: Done) -> None:
     assert not done.run.has("prediction_2025_unmatched.tif")
 
 
+@pytest.mark.slow
 def test_a_second_date_is_moved_and_matched_where_asked_and_else_wants_a_person(done: Done, tmp_path: Path) -> None:
     job = second_date(done, tmp_path, np.float32(0.1), (1.5, -0.75))
     asked = done.settings.model_copy(update={"correct_shift": True, "match_radiometry": True})
@@ -378,6 +534,9 @@ def test_a_second_date_is_moved_and_matched_where_asked_and_else_wants_a_person(
     told = summary["matching"]
     assert told["with_ha"] == pytest.approx(row_hectares(matched == 1, grid), rel=2e-4, abs=0.01)
     assert told["without_ha"] == pytest.approx(row_hectares(unmatched == 1, grid), rel=2e-4, abs=0.01)
+    on_both = {year: span["parts"]["matching"] for year, span in summary["sensitivity"]["hectares"].items()}
+    assert on_both["2016"] == [summary["hectares"]["2016"]] * 2
+    assert on_both["2025"][1] - on_both["2025"][0] == pytest.approx(abs(told["effect_ha"]), rel=0.05, abs=0.02)
     assert told["effect_ha"] == pytest.approx(told["with_ha"] - told["without_ha"], abs=0.011)
     assert np.array_equal(matched == 255, unmatched == 255)
     assert not [r for r in summary["reasons"] if "px apart" in r or "--match-radiometry" in r]
@@ -399,13 +558,14 @@ def test_preparing_again_gives_the_same_to_the_last_pixel(done: Done, tmp_path: 
     run, files = Run(tmp_path / "again"), [SceneFiles(done.job.before, done.job.labels, done.job.before.stem)]
     prepared = prepare(run, files, done.settings, lambda _d, _t: None)
     assert prepared.contract == load(done.run.path("unet_mining_detector.pt")).contract
-    assert run.path("split.json").read_bytes() == done.run.path("split.json").read_bytes()
+    assert {**run.read_json("split.json"), "run_id": "small"} == done.run.read_json("split.json")
     assert np.array_equal(classes(run.path("mask.tif")), classes(done.run.path("mask.tif")))
     assert {c["name"]: c for c in run.read_json("quality.json")["checks"]}.items() <= {
         c["name"]: c for c in done.run.read_json("quality.json")["checks"]
     }.items()
 
 
+@pytest.mark.slow
 def test_a_part_kept_apart_is_scored_beside_validation(done: Done, tmp_path: Path) -> None:
     run, files = Run(tmp_path / "t"), [SceneFiles(done.job.before, done.job.labels, "before")]
     settings = {"test_share": 0.2, "max_gap_px": 0, "epochs": 1, "width": 4}

@@ -19,7 +19,8 @@ import pytest
 
 from minedetect import runs
 from minedetect.errors import BadInput, RunError, SettingError
-from minedetect.runs import Run, Status, existing_run, list_runs, open_run, replacing, sha256_of, write_text
+from minedetect.files import replacing, sha256_of, write_text
+from minedetect.runs import Run, Status, existing_run, list_runs, open_run
 
 
 @contextmanager
@@ -233,7 +234,9 @@ def test_runs_are_listed_the_latest_first(home: Path) -> None:
 def test_json_round_trips_and_its_faults_are_told(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.write_json("x.json", {"ö": [1, 2.5, None]})
-    assert run.read_json("x.json") == {"ö": [1, 2.5, None]}
+    assert run.read_json("x.json") == {"run_id": tmp_path.name, "ö": [1, 2.5, None]}
+    run.write_geojson("x.geojson", {"type": "FeatureCollection", "features": []})
+    assert run.read_json("x.geojson") == {"type": "FeatureCollection", "features": [], "run_id": tmp_path.name}
     with pytest.raises(RunError, match=r"no y\.json"):
         run.read_json("y.json")
     run.path("y.json").write_bytes(b"\xff\xfe{")

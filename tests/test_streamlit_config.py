@@ -11,6 +11,7 @@ import pytest
 
 from minedetect import server
 from minedetect.errors import RunError
+from minedetect.labelled import MOST_BYTES
 
 SAFE = {
     "server.address": "127.0.0.1",
@@ -19,6 +20,7 @@ SAFE = {
     "server.enableXsrfProtection": True,
     "server.xsrfCookieSameSite": "strict",
     "server.enableStaticServing": False,
+    "server.maxUploadSize": MOST_BYTES // 2**20,  # images come by a route of their own
     "server.fileWatcherType": "none",
     "client.showErrorDetails": "none",
     "client.showErrorLinks": False,

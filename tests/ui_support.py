@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import io
 import os
@@ -18,8 +17,11 @@ import matplotlib.image
 import numpy as np
 import psutil
 import pytest
+from streamlit.testing.v1 import AppTest
 
-from minedetect import runs, server
+from minedetect import curves, runs, server
+from minedetect.curves import Epoch
+from minedetect.presets import settings_from
 from minedetect.runs import Run, Status
 
 STEPS = ("prepare", "train", "predict", "change", "report")
@@ -82,6 +84,9 @@ EVALUATION = {
 }
 
 
+CONFIG = {"run_id": "demo", "settings": settings_from({"preset": "cpu"}, gpu=False).model_dump()}
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder of runs."""
@@ -91,9 +96,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def status(state: str, **fields: object) -> Status:
-    """A status as the worker writes it; "running" belongs to this very process."""
+    """A status as the worker writes it; those that are active belong to this very process."""
     me = psutil.Process()
-    owner = {"pid": me.pid, "pid_created_s": me.create_time()} if state == "running" else {}
+    owner = {"pid": me.pid, "pid_created_s": me.create_time()} if state in runs.ACTIVE else {}
     return Status.model_validate({"run_id": "demo", "state": state, "steps": STEPS, **owner, **fields})
 
 
@@ -115,23 +120,40 @@ def finished_run(home: Path, name: str = "demo", **changes: object) -> Run:
     for picture in (runs.RESULTS_PICTURE, runs.HISTORY, runs.MASK_PICTURE):
         write_picture(run.path(picture))
     write_picture(run.root / "scenes" / "north" / runs.EDGE_PICTURE)
-    for name in (runs.MODEL, runs.CHANGE_MAP, runs.CHANGE_POLYGONS, runs.REPORT, runs.CONFIG):
+    for name in (runs.MODEL, runs.CHANGE_MAP, runs.CHANGE_POLYGONS, runs.REPORT):
         run.path(name).write_bytes(b"made up")
+    run.write_json(runs.CONFIG, CONFIG)
     for year in ("2016", "2025"):
         run.path(runs.prediction_name(year)).write_bytes(b"made up")
         run.path(runs.mines_name(year)).write_bytes(b"made up")
     return run
 
 
-def write_metrics(run: Run, epochs: int) -> None:
-    names = ["epoch", "train_loss", "validation_loss", "iou", "dice", "precision", "recall", "learning_rate"]
-    with run.path(runs.METRICS).open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(names)
-        for epoch in range(1, epochs + 1):
-            iou = 0.65 * (1 - 0.8**epoch)
-            rows.writerow([epoch, 0.8 / epoch, 0.9 / epoch**0.8, iou, 2 * iou / (1 + iou), 0.8, 0.7, 0.001])
-        file.write("99,0.1")
+def write_metrics(run: Run, epochs: int, half_line: str = "99,0.1") -> None:
+    """Curves of a training that goes well; the last line is half written, as while it goes on."""
+    curves.write_metrics(run.path(runs.METRICS), [_epoch(number) for number in range(1, epochs + 1)])
+    with run.path(runs.METRICS).open("a", encoding="utf-8") as file:
+        file.write(half_line)
+
+
+def _epoch(number: int) -> Epoch:
+    iou = 0.65 * (1 - 0.8**number)
+    return Epoch(
+        epoch=number,
+        train_loss=0.8 / number,
+        validation_loss=0.9 / number**0.8,
+        iou=iou,
+        dice=2 * iou / (1 + iou),
+        precision=0.8,
+        recall=0.7,
+        learning_rate=0.002,
+        seconds=6.0,
+        patches_per_s=31.4,
+        memory_mb=812.0,
+        predicted_share=0.021,
+        mine_share=0.022,
+        kept_epoch=number,
+    )
 
 
 def write_picture(path: Path) -> None:
@@ -148,13 +170,54 @@ def _picture() -> bytes:
     return file.getvalue()
 
 
+def opened(page: str = "overview", main: bool = False, **query: str) -> AppTest:
+    """A page as a visitor sees it; with `main`, by way of the main script and its navigation.
+
+    The overview leads to every page, so it is always seen that way.
+    """
+    overview = page == "overview"
+    at = AppTest.from_file(server.MAIN if main or overview else server.PAGES / f"{page}.py", default_timeout=20)
+    if main and not overview:
+        at.run()
+        at.switch_page(str(server.PAGES / f"{page}.py"))
+    for key, value in query.items():
+        at.query_params[key] = value
+    return at.run()
+
+
+def shown(at: AppTest) -> str:
+    """All text of a page, as it was sent to the browser."""
+    kinds = (
+        "title",
+        "header",
+        "subheader",
+        "markdown",
+        "caption",
+        "text",
+        "code",
+        "error",
+        "warning",
+        "info",
+        "success",
+    )
+    return "\n".join(element.value for kind in kinds for element in at.get(kind))
+
+
+def alerts(at: AppTest) -> list[str]:
+    return [a.value for kind in ("error", "warning", "info", "success") for a in at.get(kind)]
+
+
+def metrics(at: AppTest) -> dict[str, str]:
+    return {m.label: m.value for m in at.metric}
+
+
 @contextmanager
 def served(home: Path, cwd: Path) -> Iterator[str]:
     """The app as `minedetect app` serves it, from any folder; yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "MINEDETECT_HOME": str(home)}
+    environment = {**os.environ, "MINEDETECT_HOME": str(home), "TMPDIR": str(cwd)}  # a line of its own to wait in
     with (cwd / "server.txt").open("wb") as log:
         process = subprocess.Popen(server.command(port), cwd=cwd, env=environment, stdout=log, stderr=log)
     try:

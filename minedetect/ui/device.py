@@ -14,11 +14,17 @@ def line() -> str:
     """The GPU's name, or the processor with its number of cores."""
     gpus = _gpus()
     if not gpus:
-        return f"CPU, {_cores()} cores"
+        return f"CPU, {cores()} cores"
     return gpus[0] if len(gpus) == 1 else f"{len(gpus)} GPUs: {', '.join(sorted(set(gpus)))}"
 
 
-def _cores() -> int:
+def has_gpu() -> bool:
+    """Whether a GPU would do the work."""
+    return not line().startswith("CPU")
+
+
+def cores() -> int:
+    """Processor cores that this program may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

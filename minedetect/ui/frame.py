@@ -13,7 +13,11 @@ from minedetect.runs import Run
 from minedetect.ui import words
 
 OVERVIEW = server.PAGES / "overview.py"
+DATA = server.PAGES / "data.py"
+MASK = server.PAGES / "mask.py"
+TRAIN = server.PAGES / "train.py"
 RESULTS = server.PAGES / "results.py"
+COMPARE = server.PAGES / "compare.py"
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from minedetect import draft as drafts
 from minedetect import jobs
 from minedetect.runs import STATUS, SUMMARY, Run, list_runs, open_run
 from minedetect.ui import device, frame, results, watch, words
@@ -57,6 +58,21 @@ def runs(lead_to_results: bool) -> None:
             card(run, main=lead_to_results and run == latest)
     if len(found) > MOST_SHOWN:
         st.caption(f"The latest {MOST_SHOWN} of {len(found)} runs. Every run can be chosen on the page Results.")
+
+
+def in_the_making() -> None:
+    """Drafts whose runs have not begun, and what each still lacks."""
+    found = drafts.list_drafts()
+    if not found:
+        return
+    frame.section("In the making")
+    for run in found[:MOST_SHOWN]:
+        with st.container(border=True), frame.in_words():
+            st.page_link(frame.DATA, label=words.literal(run.name), query_params={"run": run.name})
+            missing = drafts.read(run).missing()
+            st.caption(words.literal(" ".join(missing)) or "All files and years are given. It has not been started.")
+    if len(found) > MOST_SHOWN:
+        st.caption(f"The latest {MOST_SHOWN} of {len(found)} drafts. Every one can be chosen on the page Data.")
 
 
 def card(run: Run, main: bool) -> None:

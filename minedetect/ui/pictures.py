@@ -9,7 +9,15 @@ from typing import NamedTuple
 import streamlit as st
 from PIL import Image
 
-from minedetect.runs import EDGE_PICTURE, HISTORY, MASK_PICTURE, RESULTS_PICTURE, Run
+from minedetect.runs import (
+    EDGE_PICTURE,
+    EVALUATION_PICTURE,
+    HISTORY,
+    MASK_PICTURE,
+    RESULTS_PICTURE,
+    SUSPECTS_PICTURE,
+    Run,
+)
 from minedetect.ui import frame, words
 
 WIDEST_PX = 1460
@@ -27,6 +35,17 @@ PICTURES = (
         RESULTS_PICTURE,
         "Both images with the mines found in each, and a map of the change between them.",
         "Both dates, the mines found in each, and the change: red is new, blue is gone.",
+    ),
+    Picture(
+        SUSPECTS_PICTURE,
+        "Parts of the first image around places that look like mines and lie outside all outlines.",
+        "Places that look like mines outside all outlines: label them, or leave them out.",
+    ),
+    Picture(
+        EVALUATION_PICTURE,
+        "Four charts: whether probabilities hold, the model beside simple rules, score and hectares by threshold.",
+        "How well the model finds mines: whether its probabilities hold, what simple rules reach, and how much "
+        "score and hectares hang on the threshold.",
     ),
     Picture(
         HISTORY,

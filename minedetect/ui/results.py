@@ -6,54 +6,37 @@ from typing import Any
 
 import streamlit as st
 
-from minedetect.runs import Run, existing_run, list_runs
+from minedetect.errors import RunError
+from minedetect.runs import Run
 from minedetect.ui import frame, words
 
 Content = dict[str, Any]
 
-CHOICE = "chosen run"
-LAST = "last run"
 KINDS = {
-    "firm": ("Firm", "The headline figures. This version tells no kinds apart yet: all change counts as firm."),
+    "firm": ("Firm", "The headline figures: change that nothing below explains."),
     "doubtful": ("Doubtful", "The two dates differ, but not enough to be sure."),
     "ring": ("Ring", "A thin rim around a mine that stands: as wide as the images are shifted."),
     "sieved": ("Sieved", "Comes only from leaving out patches too small to count."),
 }
 NEW, GONE = "New, ha", "Gone, ha"
+RANGES = (
+    "The range under a figure is how far it moves when the threshold, the borders or the matching of the dates are "
+    "chosen a little differently."
+)
+COUNTED = (
+    "All figures are for the ground that both images show. New and gone count firm change only; "
+    "the net change counts every kind, so it equals the later year less the earlier one."
+)
 ALERTS = {"plausible": st.success, "review": st.warning, "implausible": st.error, "unknown": st.info}
-
-
-def chosen_run() -> Run | None:
-    """The run named in the page's address, or the one picked here; None where there is none.
-
-    Raises:
-        RunError: the address names a run that does not exist.
-    """
-    names = [run.name for run in list_runs()]
-    if not names:
-        st.info("There is no run yet. The page Overview builds one on an invented district.")
-        st.page_link(frame.OVERVIEW, label="Go to Overview")
-        return None
-    asked = st.query_params.get("run") or st.session_state.get(LAST) or names[0]
-    known = asked in names
-    st.session_state[CHOICE] = asked if known else None
-    st.selectbox(
-        "Run", names, 0 if known else None, key=CHOICE, placeholder="Choose a run", on_change=_follow, width=360
-    )
-    run = existing_run(asked)
-    st.query_params["run"] = st.session_state[LAST] = run.name
-    return run
-
-
-def _follow() -> None:
-    if st.session_state[CHOICE]:
-        st.query_params["run"] = st.session_state[CHOICE]
 
 
 def read(run: Run, name: str) -> Content | None:
     """One JSON artifact; None where it is not there, or damaged, which is said on the page."""
     with frame.in_words():
-        return run.read_json(name) if run.has(name) else None
+        content = run.read_json(name) if run.has(name) else None
+        if content is None or isinstance(content, dict):
+            return content
+        raise RunError(f"{run.path(name)} is damaged. Run that step again.")
     return None
 
 
@@ -89,27 +72,48 @@ def unfinished() -> None:
 def headline(summary: Content) -> None:
     """Hectares of each year, new, gone, unchanged and net, as large figures."""
     frame.section("Hectares of mining")
-    years, mined = [str(year) for year in summary.get("years") or ()], part(summary, "hectares")
+    years, mined, ranges = (
+        [str(year) for year in summary.get("years") or ()],
+        part(summary, "hectares"),
+        ranges_of(summary),
+    )
     net = words.hectares(summary.get("net_ha"), sign=True)
     columns = iter([*st.columns(3), *st.columns(3)])
     for year, column in zip(years[:2], columns, strict=False):
         since = f"{net} since {words.literal(years[0])}" if year == years[-1] and len(years) > 1 else None
-        label = f"Mining in {words.literal(year)}"
-        column.metric(
-            label, words.hectares(mined.get(year)), since, delta_color="inverse", border=True, height="stretch"
-        )
-    for label, value in (
-        ("Net change", net),
-        (words.NEW, words.hectares(summary.get("new_ha"))),
-        (words.GONE, words.hectares(summary.get("gone_ha"))),
-        ("Unchanged", words.hectares(summary.get("unchanged_ha"))),
+        _figure(column, f"Mining in {words.literal(year)}", words.hectares(mined.get(year)), ranges.get(year), since)
+    for label, value, key in (
+        ("Net change", net, "net_ha"),
+        (words.NEW, words.hectares(summary.get("new_ha")), "new_ha"),
+        (words.GONE, words.hectares(summary.get("gone_ha")), "gone_ha"),
+        ("Unchanged", words.hectares(summary.get("unchanged_ha")), "unchanged_ha"),
     ):
-        next(columns).metric(label, value, border=True, height="stretch")
-    st.caption(
-        "All figures are for the ground that both images show. New and gone count firm change only; "
-        "the net change counts every kind, so it equals the later year less the earlier one."
-    )
+        _figure(next(columns), label, value, ranges.get(key))
+    if ranges:
+        st.caption(RANGES)
+    st.caption(COUNTED)
     _observed(summary, years)
+
+
+def _figure(place: Any, label: str, value: str, limits: str | None, since: str | None = None) -> None:
+    """One large figure with its range, or, where none is known, with its change."""
+    shown = {"border": True, "height": "stretch"}
+    if limits:
+        place.metric(label, value, limits, delta_color="off", delta_arrow="off", **shown)
+    else:
+        place.metric(label, value, since, delta_color="inverse", **shown)
+
+
+def ranges_of(summary: Content) -> dict[str, str]:
+    """Lowest and highest hectares in words, by year and by key of the summary; empty where they were not measured."""
+    measured = part(summary, "sensitivity")
+    limits = {**part(measured, "hectares"), **{key: part(measured, key) for key in ("new_ha", "gone_ha", "net_ha")}}
+    told = {}
+    for key, ends in limits.items():
+        low, high = (words.number(ends.get(end)) if isinstance(ends, dict) else None for end in ("low", "high"))
+        if low is not None and high is not None:
+            told[key] = f"{low:,.1f} to {words.hectares(high)}"
+    return told
 
 
 def _observed(summary: Content, years: list[str]) -> None:
@@ -141,8 +145,16 @@ def _total(amounts: Content) -> float:
     return sum(words.number(amounts.get(kind)) or 0.0 for kind in KINDS)
 
 
-def per_mine(summary: Content) -> None:
-    """The table of labelled mines."""
+def per_mine(summary: Content, key: str | None = None) -> int | None:
+    """The table of labelled mines.
+
+    Args:
+        summary: the content of `summary.json`.
+        key: of the table where its rows can be chosen.
+
+    Returns:
+        The chosen row, from 0; None where none is.
+    """
     years = [str(year) for year in summary.get("years") or ()]
     before, after = (years[0], years[-1]) if years else ("before", "after")
     names = {
@@ -157,15 +169,21 @@ def per_mine(summary: Content) -> None:
     }
     rows = summary.get("per_mine") or ()
     if not rows:
-        return
+        return None
     frame.section("Mine by mine")
-    table = {shown: [row.get(key) for row in rows] for key, shown in names.items()}
-    _table(table, [shown for key, shown in names.items() if key.endswith("_ha")])
+    table = {shown: [row.get(column) for row in rows] for column, shown in names.items()}
+    hectares = [shown for column, shown in names.items() if column.endswith("_ha")]
+    if key is None:
+        _table(table, hectares)
+        return None
+    st.caption("Choose a row to see that mine on the map.")
+    chosen = _table(table, hectares, key=key, on_select="rerun", selection_mode="single-row")
+    return next(iter(chosen.selection.rows), None)
 
 
-def _table(table: dict[str, list[Any]], hectares: list[str]) -> None:
+def _table(table: dict[str, list[Any]], hectares: list[str], **options: Any) -> Any:
     numbers = {name: st.column_config.NumberColumn(format="%,.1f") for name in hectares}
-    st.dataframe(table, hide_index=True, column_config=numbers, height="content", width="stretch")
+    return st.dataframe(table, hide_index=True, column_config=numbers, height="content", width="stretch", **options)
 
 
 def facts(summary: Content) -> None:

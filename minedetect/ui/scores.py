@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-import plotly.graph_objects as go
 import streamlit as st
 
+from minedetect.curves import read_metrics
 from minedetect.runs import METRICS, Run
-from minedetect.ui import frame, words
+from minedetect.ui import charts, frame, words
 
-Epoch = dict[str, float]
-
-TEAL, GOLD, GREY = "#2f8f78", "#b98a1d", "#8a8f98"
-CURVES = {
-    "train_loss": ("Loss in training", GREY, "dot"),
-    "validation_loss": ("Loss in validation", TEAL, "solid"),
-    "iou": ("Overlap (IoU)", TEAL, "solid"),
-    "dice": ("Overlap (Dice)", GOLD, "dot"),
-}
 SCORES = {
     "iou": ("Overlap (IoU)", "Shared ground of found and labelled mines, as a share of both together. 1 is perfect."),
     "dice": ("Overlap (Dice)", "The same overlap counted another way; always a little higher than IoU."),
@@ -41,19 +32,58 @@ def sentences(content: Mapping[str, Any]) -> list[str]:
     """What the scores say, as Markdown sentences."""
     found, right = words.percent(content.get("recall")), words.percent(content.get("precision"))
     index = words.literal(content.get("baseline") or "none known")
-    threshold = words.score(content.get("threshold"))
     return [
+        *_warnings(content),
         f"The model found {found} of the ground labelled as mine; {right} of what it called mine is labelled as mine.",
         f"Its overlap (IoU) is {words.score(content.get('iou'))}. The best rule on a single index ({index}) reaches "
-        f"{words.score(content.get('baseline_iou'))}; finding no mine anywhere reaches "
+        f"{words.score(content.get('baseline_iou'))}; a guess that calls everything mine reaches "
+        f"{_guess(content.get('all_mine_iou'))}; finding no mine anywhere reaches "
         f"{words.score(content.get('all_background_iou'))}.{_worth(content)}",
         f"On the validation ground it found {words.hectares(content.get('predicted_ha'))} of mining; "
         f"the labels hold {words.hectares(content.get('labelled_ha'))}.",
         _ground(content),
         _interval(content.get("ci95")),
-        f"The same ground also chose when to stop and the threshold ({threshold}), "
-        "so expect slightly lower scores elsewhere.",
+        _choice(content),
     ]
+
+
+def _warnings(content: Mapping[str, Any]) -> list[str]:
+    """What the file warns of, on validation and on test ground."""
+    parts = (("validation", content), ("test", _test_of(content)))
+    listed = [(part, told) for part, of in parts for told in of.get("warnings") or () if isinstance(told, str)]
+    return [f"**Warning, {part} ground:** {words.literal(told)}" for part, told in listed]
+
+
+def _test_of(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The scores of the test part, empty where none was kept."""
+    test = content.get("test")
+    return test if isinstance(test, Mapping) else {}
+
+
+def _guess(iou: object) -> str:
+    """A score so small that two decimals would call it nothing."""
+    shown = words.number(iou)
+    return words.score(iou) if shown is None or shown >= 0.1 else f"{shown:.3f}"
+
+
+def _choice(content: Mapping[str, Any]) -> str:
+    """What the validation ground decided, and which score to quote."""
+    chosen = content.get("chosen_on_validation")
+    by_hand = isinstance(chosen, list) and "threshold" not in chosen
+    threshold = words.score(content.get("threshold"))
+    decided = (
+        f"The same ground also chose when to stop; the threshold ({threshold}) was set by hand"
+        if by_hand
+        else f"The same ground also chose when to stop and the threshold ({threshold})"
+    )
+    test = _test_of(content)
+    if not test:
+        return f"{decided}, so expect slightly lower scores elsewhere."
+    return (
+        f"{decided}, so this score flatters. **The score to quote is that of the test ground, which chose nothing: "
+        f"overlap (IoU) {words.score(test.get('iou'))}**, {words.hectares(test.get('predicted_ha'))} found where "
+        f"{words.hectares(test.get('labelled_ha'))} are labelled, on {words.counted(test.get('mines'), 'mine')}."
+    )
 
 
 def _ground(content: Mapping[str, Any]) -> str:
@@ -78,47 +108,10 @@ def _interval(ci95: object) -> str:
 
 def learning_curve(run: Run) -> None:
     """Loss and overlap per epoch, as charts and as a table."""
-    history = _history(run)
+    history = read_metrics(run.path(METRICS))
     if not history:
         return
     frame.section("How the model learned")
-    left, right = st.columns(2)
-    left.markdown("**Loss per epoch** (lower is better)")
-    _chart(left, history, ["train_loss", "validation_loss"], "Line chart of the loss per epoch.")
-    right.markdown("**Overlap per epoch** (higher is better)")
-    _chart(right, history, ["iou", "dice"], "Line chart of the overlap with the labels per epoch.")
+    charts.curves(history)
     with st.expander("The same as a table"):
-        st.dataframe(history, hide_index=True)
-
-
-def _history(run: Run) -> list[Epoch]:
-    """Whole rows of the metrics file; a half-written last line is left out."""
-    if not run.has(METRICS):
-        return []
-    with run.path(METRICS).open(encoding="utf-8", newline="") as file:
-        return [row for line in csv.DictReader(file) if (row := _figures(line))]
-
-
-def _figures(line: dict[str | Any, str | Any]) -> Epoch:
-    wanted = ("epoch", *CURVES)
-    try:
-        return {key: float(line[key]) for key in wanted}
-    except (KeyError, TypeError, ValueError):
-        return {}
-
-
-def _chart(place: Any, history: list[Epoch], names: list[str], alt: str) -> None:
-    figure = go.Figure()
-    for name in names:
-        label, colour, dash = CURVES[name]
-        line = {"color": colour, "dash": dash, "width": 2.5}
-        steps, heights = [row["epoch"] for row in history], [row[name] for row in history]
-        figure.add_scatter(x=steps, y=heights, name=label, line=line, mode="lines")
-    figure.update_layout(
-        height=280,
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
-        legend={"orientation": "h", "y": -0.25},
-        xaxis_title="Epoch",
-        hovermode="x unified",
-    )
-    place.plotly_chart(figure, alt=alt, config={"displayModeBar": False}, key=f"chart {names[0]}")
+        st.dataframe([asdict(row) for row in history], hide_index=True)

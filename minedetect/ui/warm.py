@@ -6,7 +6,12 @@ import importlib
 
 from minedetect.ui import device
 
-SLOW = ("pandas", "pyarrow", "plotly.graph_objects", "minedetect.ui.overview", "minedetect.ui.pictures", "PIL.Image")
+SLOW = (
+    *("pandas", "pyarrow", "plotly.graph_objects", "PIL.Image"),
+    *("minedetect.ui.overview", "minedetect.ui.pictures", "minedetect.ui.training"),
+    *("folium.plugins", "minedetect.ui.leaflet"),
+)
+"""Not streamlit_folium: a component that is loaded before the server stands is not found afterwards."""
 
 
 def load() -> None:

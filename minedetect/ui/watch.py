@@ -2,44 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from minedetect import jobs
-from minedetect.runs import Run, Status
+from minedetect.curves import read_metrics
+from minedetect.runs import EVALUATION, METRICS, Run, State, Status
 from minedetect.ui import frame, words
 
 EVERY_S = 1.0
-ENDED_EARLY = ("failed", "interrupted", "stopped")
+
+Details = Callable[[Run, Status], None]
+"""Draws more of a run at work, below its progress, each time that is drawn."""
 
 
-def progress(run: Run) -> bool:
+def no_details(run: Run, status: Status) -> None:
+    """For pages that show the progress alone."""
+
+
+def progress(run: Run, details: Details = no_details, main: bool = False) -> bool:
     """Live progress with a stop button while a job is at work; else why it ended early, if it did.
 
-    The page runs again by itself, once, when the job ends.
+    The page runs again by itself, once, when the job ends or its turn has come.
+
+    Args:
+        run: the run.
+        details: what else is drawn while it is at work.
+        main: whether going on with a run that ended early is what the page is for.
 
     Returns:
         Whether a job is at work.
     """
     status = run.status()
     active = jobs.is_active(status)
-    st.fragment(_live, run_every=EVERY_S if active else None)(run, active)
-    if not active and status.shown_state() in ENDED_EARLY:
-        ended_early(run, status)
+    st.fragment(_live, run_every=EVERY_S if active else None)(run, status.state if active else None, details)
+    if not active and status.shown_state() in jobs.ENDED_EARLY:
+        ended_early(run, status, main)
     return active
 
 
-def _live(run: Run, was_active: bool) -> None:
-    if not was_active:
+def _live(run: Run, was: State | None, details: Details) -> None:
+    if was is None:
         return
     with frame.in_words():
         status = run.status()
-        if not jobs.is_active(status):
+        if not jobs.is_active(status) or status.state != was:
             st.rerun()
-        st.progress(share(status), text=words.literal(sentence(status)))
+        if status.state == "queued":
+            st.info(f"{words.QUEUED} {words.literal(status.message)}")
+        else:
+            st.progress(share(status), text=words.literal(sentence(status)))
         if st.button("Stop", key=f"stop {run.name}", help="What was finished is kept."):
             with st.spinner("Stopping"):
                 jobs.stop(run)
             st.rerun()
+        details(run, status)
 
 
 def share(status: Status) -> float:
@@ -55,18 +73,53 @@ def sentence(status: Status) -> str:
     if status.step in status.steps and len(status.steps) > 1:
         parts.insert(0, f"Step {status.steps.index(status.step) + 1} of {len(status.steps)}")
     if status.total > 0:
-        done = f"round {status.done} of {status.total}" if status.step == "train" else words.percent(share(status))
+        done = f"epoch {status.done} of {status.total}" if status.step == "train" else words.percent(share(status))
         parts.append(done)
     return " · ".join(parts)
 
 
-def ended_early(run: Run, status: Status) -> None:
-    """What happened, what to do, and the last lines of the log."""
+def ended_early(run: Run, status: Status, main: bool) -> None:
+    """What happened, what to do, the way to go on, and the last lines of the log."""
     state = status.shown_state()
     show = st.error if state == "failed" else st.warning
     said = status.message if state != "stopped" else ""
     show(words.ADVICE[state] + (f"\n\n{words.literal(said)}" if said else ""))
+    if jobs.can_resume(run):
+        _resume(run, main)
+    else:
+        _start_anew(run, main)
     tail = words.calm_log(jobs.log_tail(run, lines=60)).splitlines()[-8:]
     if tail:
         st.caption("The last lines of its log")
         st.code("\n".join(tail), language=None, wrap_lines=True)
+
+
+def can_go_on(run: Run) -> bool:
+    """Whether a run that ended early can be resumed, or begun anew where it is the demo."""
+    return jobs.can_resume(run) or (run.name == jobs.DEMO and run.status().shown_state() in jobs.ENDED_EARLY)
+
+
+def _resume(run: Run, main: bool) -> None:
+    st.markdown(resumption(run))
+    if st.button("Resume", key=f"resume {run.name}", type="primary" if main else "secondary"):
+        jobs.resume(run)
+        st.rerun()
+
+
+def resumption(run: Run) -> str:
+    """Where a run goes on when it is resumed, as Markdown."""
+    if run.has(EVALUATION):
+        return "Its training is done and kept. **Resume** goes on with the steps after it."
+    history = read_metrics(run.path(METRICS))
+    if not history:
+        return "No epoch of its training was finished. **Resume** begins with the first one."
+    last = history[-1].epoch
+    kept = "The first epoch of its training is" if last == 1 else f"The first {last} epochs of its training are"
+    return f"{kept} kept. **Resume** goes on with epoch {last + 1}."
+
+
+def _start_anew(run: Run, main: bool) -> None:
+    st.markdown("It ended before it knew what was asked of it, so there is nothing to go on with. Start it again.")
+    if main and run.name == jobs.DEMO and st.button("Start anew", type="primary"):
+        jobs.start_demo()
+        st.rerun()

@@ -13,6 +13,8 @@ UNKNOWN = "not known"
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _MADE_INTO_SOMETHING = re.compile(r"(?<=www)(?=\.)|(?<=:)(?=//|streamlit:)|(?=@)|(?<=[-<>])(?=[-=>])", re.IGNORECASE)
 _WORD_JOINER = "\u2060"
+_UNSEEN = re.compile("[\0-\x08\x0e-\x1b\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control signs, and those that turn the direction of writing: after one of them 16.0 ha is read as 0.61."""
 
 
 class Badge(NamedTuple):
@@ -28,6 +30,7 @@ GONE = ":blue[:material/remove_circle: Gone]"
 
 STATES = {
     "new": Badge("not started", "gray"),
+    "queued": Badge("waiting", "gray"),
     "running": Badge("running", "blue"),
     "done": Badge("done", "green"),
     "failed": Badge("failed", "red"),
@@ -50,10 +53,19 @@ VERDICT_SENTENCES = {
 }
 
 ADVICE = {
-    "failed": "It ended with a fault. Mend what the lines below name, then start it again.",
-    "interrupted": "It ended before it was done: the computer or the program was shut down. Start it again.",
-    "stopped": "It was stopped on request. What was finished is kept. Start it again when you like.",
+    "failed": "It ended with a fault. Mend what the lines below name before it goes on.",
+    "interrupted": "It ended before it was done: the computer or the program was shut down.",
+    "stopped": "It was stopped on request. What was finished is kept.",
 }
+
+QUEUED = "It starts by itself when its turn comes."
+
+HEALTH = {
+    "good": ":green-badge[:material/check_circle: good]",
+    "watch": ":orange-badge[:material/visibility: watch]",
+    "bad": ":red-badge[:material/error: change something]",
+}
+"""A verdict on a training in Markdown: sign, word and colour say the same."""
 
 STEPS = {
     "district": "Inventing the district",
@@ -66,14 +78,33 @@ STEPS = {
 }
 
 
+def one_line(text: object) -> str:
+    """Text from a file with all space between words alike and without signs that nobody sees."""
+    return " ".join(_UNSEEN.sub("", str(text)).split())
+
+
 def literal(text: object) -> str:
     """Text from a file or an address for places that read Markdown: shown as it is, on one line.
 
     Every punctuation mark is escaped. What Streamlit would still turn into links, arrows and
     logos after that is broken by an invisible word joiner.
     """
-    line = _MADE_INTO_SOMETHING.sub(_WORD_JOINER, " ".join(str(text).split()))
+    line = _MADE_INTO_SOMETHING.sub(_WORD_JOINER, one_line(text))
     return _PUNCTUATION.sub(r"\\\1", line)
+
+
+def in_html(text: object) -> str:
+    """Text from a file for places that read HTML, a script or a template: shown as it is, on one line.
+
+    All but letters, digits, space and `. , _ -` becomes a character reference, so nothing that means
+    anything to one of them is left.
+    """
+    return "".join(sign if sign.isalnum() or sign in " .,_-" else f"&#{ord(sign)};" for sign in one_line(text))
+
+
+def with_flags(text: str) -> str:
+    """A sentence of this program's own in Markdown, its flags as code that can be copied as it is."""
+    return re.sub(r"--[a-z][a-z-]*(?: \d[\d.e-]*(?<!\.))?", r"`\g<0>`", text)
 
 
 def number(value: object) -> float | None:
@@ -139,8 +170,18 @@ def ago(then_s: float) -> str:
     return f"{hours:.0f} hours ago" if hours < 36 else f"{hours / 24:.0f} days ago"
 
 
+def duration(seconds: float) -> str:
+    """How long something takes, roughly."""
+    if seconds < 90:
+        return f"{max(1.0, seconds):.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
 def size(size_bytes: int) -> str:
-    """A file size a person reads at a glance."""
+    """A size of a file or of memory that a person reads at a glance."""
+    if size_bytes >= 1e9:
+        return f"{size_bytes / 1e9:.1f} GB"
     return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1e5 else f"{max(1, round(size_bytes / 1e3))} kB"
 
 
