@@ -1,12 +1,13 @@
-"""The curves of two finished runs over each other, in a real browser, against what their files say."""
+"""Two finished runs side by side, in a real browser, against what their files say."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from test_browser import CHROMIUM, address, browser
 from ui_support import EVALUATION, SUMMARY, finished_run, write_metrics
 
@@ -64,3 +65,28 @@ def test_the_curves_of_both_lie_over_each_other(page: Page, address: str, home: 
         box = drawn.bounding_box()
         assert box is not None
         assert box["height"] > 200
+
+
+def test_the_tables_tell_what_the_files_say(page: Page, address: str, home: Path) -> None:
+    page.goto(f"{address}/compare?run=wide&run=narrow")
+    tables = page.get_by_test_id("stDataFrame")
+    expect(tables).to_have_count(3, timeout=PATIENCE_MS)
+    for name in ("wide", "narrow"):
+        summary = json.loads((home / name / runs.SUMMARY).read_text())
+        evaluation = json.loads((home / name / runs.EVALUATION).read_text())
+        of_hectares, of_scores = (row_of(tables.nth(number), name) for number in (0, 1))
+        for figure in (*summary["hectares"].values(), summary["new_ha"], summary["gone_ha"], summary["unchanged_ha"]):
+            assert f"{figure:,.1f} ha" in of_hectares
+        assert f"{summary['net_ha']:+,.1f} ha" in of_hectares
+        for key in ("iou", "dice", "precision", "recall", "threshold"):
+            assert f"{evaluation[key]:.2f}" in of_scores
+    assert row_of(tables.nth(2), "--epochs")[1:] == ["12", "7"]
+    assert row_of(tables.nth(2), "--min-patch-ha")[1:] == ["0.0", "51.3"]
+
+
+def row_of(table: Locator, first: str) -> list[str]:
+    """The cells of the row that begins with a text; a table draws on a canvas, what screen readers get lies in it."""
+    table.scroll_into_view_if_needed()
+    row = table.locator("[role=row]").filter(has=table.page.locator("[role=gridcell]").first).filter(has_text=first)
+    expect(row).to_have_count(1, timeout=PATIENCE_MS)
+    return row.locator("[role=gridcell]").all_text_contents()
