@@ -11,7 +11,7 @@ import pytest
 from draft_support import drafted, found
 from map_support import mapped_run
 from playwright.sync_api import Browser, Frame, Page, expect
-from test_browser import CHROMIUM, browser, map_on
+from test_browser import CHROMIUM, PATIENCE_MS, browser, map_on
 from test_report import full_run
 from ui_support import CONFIG, finished_run, run_in_state, served
 
@@ -21,7 +21,6 @@ from minedetect.report_page import write_report
 
 __all__ = ["browser"]
 
-PATIENCE_MS = 60_000
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
 
@@ -63,9 +62,9 @@ def page(browser: Browser, theme: str) -> Iterator[Page]:
 
 def settled(page: Page, url: str) -> None:
     page.goto(url)
-    expect(page.get_by_role("heading", level=1).first).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=PATIENCE_MS)
+    expect(page.get_by_role("heading", level=1).first).to_be_visible()
+    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible()
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
 
 
 def grave(frame: Page | Frame) -> list[str]:

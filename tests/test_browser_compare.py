@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
-from test_browser import CHROMIUM, address, browser
+from test_browser import CHROMIUM, PATIENCE_MS, address, browser
 from ui_support import EVALUATION, SUMMARY, finished_run, write_metrics
 
 from minedetect import runs
@@ -17,7 +17,6 @@ from minedetect.presets import settings_from
 
 __all__ = ["address", "browser"]
 
-PATIENCE_MS = 60_000
 
 pytestmark = [
     pytest.mark.slow,
@@ -54,10 +53,10 @@ def page(browser: Browser) -> Iterator[Page]:
 def test_the_curves_of_both_lie_over_each_other(page: Page, address: str, home: Path) -> None:
     page.goto(f"{address}/compare?run=wide&run=narrow")
     charts = page.locator(".js-plotly-plot")
-    expect(charts).to_have_count(3, timeout=PATIENCE_MS)
+    expect(charts).to_have_count(3)
     for number, key in enumerate(("iou", "validation_loss", "train_loss")):
         drawn = charts.nth(number)
-        expect(drawn.locator(".scatterlayer .trace")).to_have_count(2, timeout=PATIENCE_MS)
+        expect(drawn.locator(".scatterlayer .trace")).to_have_count(2)
         told = drawn.evaluate("chart => chart.data.map(one => [one.name, Array.from(one.y)])")
         written = {name: read_metrics(home / name / runs.METRICS) for name in ("wide", "narrow")}
         assert told == [[name, pytest.approx([getattr(e, key) for e in rows])] for name, rows in written.items()]
@@ -70,7 +69,7 @@ def test_the_curves_of_both_lie_over_each_other(page: Page, address: str, home: 
 def test_the_tables_tell_what_the_files_say(page: Page, address: str, home: Path) -> None:
     page.goto(f"{address}/compare?run=wide&run=narrow")
     tables = page.get_by_test_id("stDataFrame")
-    expect(tables).to_have_count(3, timeout=PATIENCE_MS)
+    expect(tables).to_have_count(3)
     for name in ("wide", "narrow"):
         summary = json.loads((home / name / runs.SUMMARY).read_text())
         evaluation = json.loads((home / name / runs.EVALUATION).read_text())
@@ -88,5 +87,5 @@ def row_of(table: Locator, first: str) -> list[str]:
     """The cells of the row that begins with a text; a table draws on a canvas, what screen readers get lies in it."""
     table.scroll_into_view_if_needed()
     row = table.locator("[role=row]").filter(has=table.page.locator("[role=gridcell]").first).filter(has_text=first)
-    expect(row).to_have_count(1, timeout=PATIENCE_MS)
+    expect(row).to_have_count(1)
     return row.locator("[role=gridcell]").all_text_contents()

@@ -79,8 +79,6 @@ def test_the_drop_zone_is_reached_and_opened_by_keyboard(page: Page, address: st
 @pytest.mark.slow
 def test_from_files_to_a_training(page: Page, address: str, home: Path, district: Job, browser: Browser) -> None:
     run = Run(home / "north")
-    page.set_default_timeout(60_000)
-    expect.set_options(timeout=60_000)
     try:
         page.goto(f"{address}/data")
         type_into(page, "Name of the new run", "north")
@@ -134,6 +132,5 @@ def test_from_files_to_a_training(page: Page, address: str, home: Path, district
         }
         assert all(Path(one["path"]).is_relative_to(home / incoming.FOLDER) for one in given)
     finally:
-        expect.set_options(timeout=5_000)
         jobs.stop(run)
         jobs.stop(drafts.check_run(run))

@@ -12,7 +12,7 @@ from draft_support import CHECKS, drafted, found, given, outline
 from hostile_strings import STRINGS, plain
 from map_support import mapped_run
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
-from test_browser import CHROMIUM, address, browser, map_on
+from test_browser import CHROMIUM, PATIENCE_MS, address, browser, map_on
 from test_hostile_strings import hostile_summary
 from test_report import full_run
 from ui_support import EVALUATION, finished_run, run_in_state
@@ -24,7 +24,6 @@ from minedetect.ui import words
 __all__ = ["address", "browser"]
 
 EVERYTHING = " ".join(STRINGS)
-PATIENCE_MS = 60_000
 RAN = "a[href^='javascript'], img[src='x'], img[src*='18999'], .katex, svg[onload]"
 """What would be there had a text been taken for markup."""
 
@@ -91,9 +90,9 @@ def _note_stranger(happened: list[str], url: str, address: str) -> None:
 
 def open_page(page: Page, url: str, heading: str) -> None:
     page.goto(url)
-    expect(page.get_by_role("heading", name=heading, exact=True).first).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=PATIENCE_MS)
+    expect(page.get_by_role("heading", name=heading, exact=True).first).to_be_visible()
+    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible()
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
 
 
 def text_of(page: Page, selector: str = "body") -> str:
@@ -125,14 +124,14 @@ def test_results_and_their_map(page: Page, address: str) -> None:
         shown.get_by_role("checkbox", name=name).uncheck()
     shown.get_by_role("checkbox", name="Labelled mines 2016").check()
     lines = shown.locator("path.leaflet-interactive")
-    expect(lines).to_have_count(len(STRINGS), timeout=PATIENCE_MS)
+    expect(lines).to_have_count(len(STRINGS))
     for number, text in enumerate(STRINGS):
         lines.nth(number).dispatch_event("mouseover")
         tooltip = shown.get_by_role("tooltip")
-        expect(tooltip).to_have_text(f"{plain(text)}, 16.0 ha", timeout=PATIENCE_MS)
+        expect(tooltip).to_have_text(f"{plain(text)}, 16.0 ha")
         assert tooltip.locator("*").count() == 0
         lines.nth(number).dispatch_event("mouseout")
-        expect(tooltip).to_have_count(0, timeout=PATIENCE_MS)
+        expect(tooltip).to_have_count(0)
     assert shown.locator(RAN).count() == 0
 
 
@@ -151,7 +150,7 @@ def test_a_draft(page: Page, address: str, name: str, heading: str) -> None:
     if name == "mask":
         page.get_by_role("combobox", name="Outlines to leave out").click()
         page.keyboard.type(STRINGS[1])
-        expect(page.get_by_role("option")).to_contain_text([STRINGS[1]], timeout=PATIENCE_MS)
+        expect(page.get_by_role("option")).to_contain_text([STRINGS[1]])
 
 
 def test_compare_and_a_run_that_failed(page: Page, address: str) -> None:

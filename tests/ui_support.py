@@ -229,7 +229,7 @@ def served(home: Path, cwd: Path) -> Iterator[str]:
 
 
 def _wait_until_healthy(process: subprocess.Popen[bytes], address: str) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while time.monotonic() < until and process.poll() is None:
         try:
             urllib.request.urlopen(address, timeout=1).read()
