@@ -48,6 +48,7 @@ def test_a_difference_mirrors_and_lies_between_its_limits() -> None:
     assert net.low < net.value - net.error < net.value + net.error < net.high
 
 
+@pytest.mark.slow
 def test_standard_errors_are_those_of_many_samples() -> None:
     truth = np.array([[9000, 300, 400, 300], [200, 1500, 200, 100], [60, 20, 300, 20], [40, 30, 10, 220]])
     points = np.array([400, 120, 80, 60])
@@ -130,6 +131,7 @@ def confused() -> npt.NDArray[np.int64]:
     return np.bincount((4 * strata + true).ravel(), minlength=16).reshape(4, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [300, 1000])
 def test_the_interval_covers_the_truth_of_a_district(confused: npt.NDArray[np.int64], n: int) -> None:
     pixels = confused.sum(axis=1)
@@ -142,6 +144,7 @@ def test_the_interval_covers_the_truth_of_a_district(confused: npt.NDArray[np.in
         assert area.value.mean() == pytest.approx(true, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [300, 1000])
 def test_intervals_of_accuracies_cover_those_of_a_district(confused: npt.NDArray[np.int64], n: int) -> None:
     pixels = confused.sum(axis=1)

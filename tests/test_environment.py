@@ -112,6 +112,7 @@ def test_what_lies_beside_an_image_is_read_without_the_guards_and_never_with_the
     assert seen(besieged, **OPEN_DOORS) == (True, "yes", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kept", "expected"),
     [

@@ -58,6 +58,7 @@ def test_a_whole_step_is_measured_where_there_is_time_for_it() -> None:
     assert seen.device.startswith("CPU")
 
 
+@pytest.mark.slow
 def test_a_step_too_long_is_reckoned_from_shorter_ones() -> None:
     huge = settings_from({"preset": "full", "batch": 256, "tile_px": 512, "device": "cpu"}, gpu=False)
     assert len(list(shapes(huge))) > 5
@@ -100,6 +101,7 @@ def test_the_work_of_an_epoch_is_that_of_the_split() -> None:
     assert pace.foretold_s(Pace(10.0, 40.0, "", "", True), work, 9) == pytest.approx(9 * once)
 
 
+@pytest.mark.slow
 def test_the_districts_split_is_known_before_the_district_is_built() -> None:
     split = district_split(Settings())
     assert split["training_tiles"] == 35
