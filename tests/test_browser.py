@@ -212,9 +212,11 @@ def test_the_map_is_there_without_a_network(page: Page, address: str) -> None:
     expect(shown.get_by_role("checkbox", name="Kinds of change")).not_to_be_checked()
     shown.get_by_role("checkbox", name="Kinds of change").check()
     shown.get_by_role("checkbox", name="Probability 2025").check()
-    page.wait_for_timeout(500)
-    assert shown.locator("body").evaluate(f"() => {TURNED_OUT}")
-    assert shown.locator("path.leaflet-interactive").count() == 4
+    expect(shown.locator(".leaflet-tile").nth(4)).to_be_attached()
+    map_frame = page.locator(MAP).element_handle().content_frame()
+    assert map_frame is not None
+    map_frame.wait_for_function(f"() => {TURNED_OUT}")
+    expect(shown.locator("path.leaflet-interactive")).to_have_count(4)
     expect(page.get_by_role("list", name="Legend of the map")).to_contain_text("mine in 2016 and 2025")
 
 
