@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 
 import psutil
 from filelock import FileLock, Timeout
@@ -45,6 +46,8 @@ ENDED_EARLY = ("failed", "interrupted", "stopped")
 COMMAND = (sys.executable, "-m", "minedetect")
 NICENESS = 10
 """Lower priority, so that pages stay quick while a job computes."""
+AUTOGROUP = "/proc/{}/autogroup"
+"""Where Linux keeps the priority of a session as a whole, see sched(7)."""
 GRACE_S = 3.0
 """How long a job may take to end by itself after it was asked to."""
 START_LOCK = ".start.lock"
@@ -106,12 +109,26 @@ def _spawn(run: Run, line: Sequence[str]) -> None:
             stderr=subprocess.STDOUT,
             env={**os.environ, "MINEDETECT_HOME": str(home())},
         )
-    os.setpriority(os.PRIO_PROCESS, child.pid, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
+    _stand_back(child.pid)
     created_s = psutil.Process(child.pid).create_time()
     run.write_status(Status(run_id=run.name, state="running", pid=child.pid, pid_created_s=created_s))
     if child.stdin is not None:
         with child.stdin as gate:
             gate.write(b"go\n")
+
+
+def _stand_back(pid: int) -> None:
+    """Give a job low priority, against its own session's processes and against all others.
+
+    Where Linux groups processes by session, a process's priority counts within its group alone, and the group has one
+    of its own: without that, a job that leads a session gets as much of a core as the server does.
+
+    Args:
+        pid: of a process that leads its session.
+    """
+    os.setpriority(os.PRIO_PROCESS, pid, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
+    with suppress(OSError):  # not everywhere, and a group may be changed only now and then
+        Path(AUTOGROUP.format(pid)).write_text(str(NICENESS), encoding="ascii")
 
 
 def stop(run: Run) -> None:

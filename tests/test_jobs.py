@@ -75,6 +75,14 @@ def test_a_job_has_its_own_session_low_priority_no_input_and_an_absolute_home(
     assert jobs.log_tail(run).splitlines()[-1] == expected
 
 
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="Linux that groups processes by session only")
+def test_low_priority_counts_against_other_sessions_too(run: Run) -> None:
+    jobs.start(run, [], WAITS)
+    group = Path(jobs.AUTOGROUP.format(run.status().pid)).read_text().split()
+    assert group[0] not in Path("/proc/self/autogroup").read_text().split()
+    assert group[-1] == str(jobs.NICENESS)
+
+
 def test_the_log_is_continued(run: Run) -> None:
     for word in ("first", "second"):
         jobs.start(run, [], (sys.executable, "-c", f"print({word!r})"))
