@@ -5,6 +5,6 @@ import streamlit as st
 from minedetect import server
 from minedetect.ui import routes, warm
 
-app = st.App(server.MAIN, routes=routes.routes())
+app = st.App(server.MAIN, routes=routes.routes(), lifespan=warm.lifespan)
 
 warm.load()
