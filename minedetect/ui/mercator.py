@@ -108,6 +108,16 @@ def read_tile(
                 resampling=resampling,
             ) as warped,
         ):
-            return warped.read(), warped.dataset_mask()
+            pixels = warped.read()
+            return pixels, _seen(pixels, dataset.nodata, warped)
     except (RasterioError, CPLE_BaseError) as error:
         raise BadInput("CORRUPT", f"{raster.path} is damaged or cut short ({error}). Run that step again.") from error
+
+
+def _seen(pixels: npt.NDArray[Any], nodata: float | None, warped: WarpedVRT) -> npt.NDArray[np.uint8]:
+    """255 where any band holds data; from the pixels where they tell, for GDAL would warp them all once more."""
+    if nodata is None:
+        mask: npt.NDArray[np.uint8] = warped.dataset_mask()
+        return mask
+    data = ~np.isnan(pixels) if math.isnan(nodata) else pixels != nodata
+    return np.where(data.any(axis=0), np.uint8(255), np.uint8(0))
