@@ -92,8 +92,21 @@ def test_a_deep_link_works_as_the_first_request(page: Page, address: str) -> Non
     expect(page.get_by_role("link", name="Overview").first).to_be_visible()
     expect(page.get_by_text("Needs review.")).to_be_visible()
     expect(page.get_by_role("img", name=re.compile("Both images with the mines found"))).to_have_count(1)
-    expect(page.locator(".js-plotly-plot")).to_have_count(2)
     assert page.url.endswith("/results?run=finished")
+
+
+def test_charts_of_a_result_come_when_they_are_asked_for(page: Page, address: str) -> None:
+    page.goto(f"{address}/results?run=mapped")
+    map_on(page)
+    assert page.locator(".js-plotly-plot").count() == 0
+    frame = page.locator(MAP).element_handle().content_frame()
+    assert frame is not None
+    frame.evaluate("() => { window.sameMap = true; }")
+    for title, charts in (("Loss and overlap per epoch", 2), ("Try other thresholds", 3)):
+        page.get_by_text(title, exact=True).click()
+        expect(page.locator(".js-plotly-plot")).to_have_count(charts)
+    page.wait_for_timeout(300)
+    assert frame.evaluate("() => window.sameMap")
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from ui_support import HOSTILE, alerts, finished_run, home, metrics, opened, sho
 from minedetect import runs
 from minedetect.errors import BadInput
 from minedetect.runs import Run
-from minedetect.ui import colours, layers, leaflet, routes, words
+from minedetect.ui import colours, layers, leaflet, routes, thresholds, words
 
 __all__ = ["home"]
 
@@ -245,6 +245,9 @@ def test_the_threshold_shows_its_hectares(run: Run) -> None:
     at = opened("results", run="mapped")
     assert at.slider[0].value == 50
     assert metrics(at)["At or above 50 % in 2016"] == "28.0 ha"
+    assert not at.get("plotly_chart")
+    at.session_state[f"{thresholds.OPEN} mapped"] = True
+    assert len(at.run().get("plotly_chart")) == 1
     at.slider[0].set_value(29).run()
     assert float(metrics(at)["At or above 29 % in 2016"].split()[0]) > 150
     assert '"threshold": 29' in json.loads(map_of(at))["feature_group"]

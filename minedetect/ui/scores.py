@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import streamlit as st
 
-from minedetect.curves import read_metrics
+from minedetect.curves import Epoch, read_metrics
 from minedetect.runs import METRICS, Run
 from minedetect.ui import charts, frame, words
 
+EPOCHS = "epochs of"
 SCORES = {
     "iou": ("Overlap (IoU)", "Shared ground of found and labelled mines, as a share of both together. 1 is perfect."),
     "dice": ("Overlap (Dice)", "The same overlap counted another way; always a little higher than IoU."),
@@ -107,11 +108,16 @@ def _interval(ci95: object) -> str:
 
 
 def learning_curve(run: Run) -> None:
-    """Loss and overlap per epoch, as charts and as a table."""
+    """Loss and overlap per epoch, as charts and as a table, once they are asked for: charts load slowly."""
     history = read_metrics(run.path(METRICS))
-    if not history:
-        return
-    frame.section("How the model learned")
-    charts.curves(history)
-    with st.expander("The same as a table"):
-        st.dataframe([asdict(row) for row in history], hide_index=True)
+    if history:
+        frame.section("How the model learned")
+        st.fragment(_epochs)(run, history)
+
+
+def _epochs(run: Run, history: Sequence[Epoch]) -> None:
+    with st.expander("Loss and overlap per epoch", key=f"{EPOCHS} {run.name}", on_change="rerun") as shown:
+        if shown.open:
+            charts.curves(history)
+            st.markdown("**The same as a table**")
+            st.dataframe([asdict(row) for row in history], hide_index=True)

@@ -9,6 +9,7 @@ from minedetect.runs import THRESHOLD_HECTARES, Run
 from minedetect.ui import results, words
 
 DEFAULT_PERCENT = 50
+OPEN = "other thresholds of"
 LINES = (("#2f8f78", "dash"), ("#b98a1d", "solid"))
 
 
@@ -20,7 +21,7 @@ def show(run: Run, years: tuple[str, str]) -> int:
     start = DEFAULT_PERCENT if own is None else min(99, max(1, round(100 * own)))
     if not all(amounts):
         return start
-    with st.expander("Try other thresholds"):
+    with st.expander("Try other thresholds", key=f"{OPEN} {run.name}", on_change="rerun") as shown:
         st.markdown(
             f"This run calls ground mine from a probability of {start} % on. Here small patches are not left out, so "
             "the figures differ a little from those above. They show how much hangs on the threshold; the result stays "
@@ -31,7 +32,8 @@ def show(run: Run, years: tuple[str, str]) -> int:
             column.metric(
                 f"At or above {percent} % in {words.literal(year)}", words.hectares(found[percent - 1]), border=True
             )
-        _chart(years, amounts, start)
+        if shown.open:  # a chart loads slowly, and the map would wait for it
+            _chart(years, amounts, start)
     return percent
 
 
