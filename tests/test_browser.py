@@ -95,6 +95,7 @@ def test_a_deep_link_works_as_the_first_request(page: Page, address: str) -> Non
     assert page.url.endswith("/results?run=finished")
 
 
+@pytest.mark.slow
 def test_charts_of_a_result_come_when_they_are_asked_for(page: Page, address: str) -> None:
     page.goto(f"{address}/results?run=mapped")
     map_on(page)
