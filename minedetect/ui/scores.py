@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from minedetect.curves import read_metrics
+from minedetect.curves import of_older_version, read_metrics
 from minedetect.runs import METRICS, Run
 from minedetect.ui import charts, frame, words
 
@@ -109,9 +109,13 @@ def _interval(ci95: object) -> str:
 def learning_curve(run: Run) -> None:
     """Loss and overlap per epoch, as charts and as a table."""
     history = read_metrics(run.path(METRICS))
-    if not history:
+    older = not history and of_older_version(run.path(METRICS))
+    if not history and not older:
         return
     frame.section("How the model learned")
+    if older:
+        st.caption(words.OLDER_CURVES)
+        return
     charts.curves(history)
     with st.expander("The same as a table"):
         st.dataframe([asdict(row) for row in history], hide_index=True)
