@@ -257,6 +257,12 @@ def test_time_is_estimated_when_asked_and_once_for_the_same_settings(
     assert [told["width"] for told in measured] == [16, 32]
 
 
+@pytest.mark.parametrize(("rate", "told"), [(104.2, "104"), (1234.5, "1,234"), (9.94, "9.9"), (0.634, "0.63")])
+def test_a_pace_is_never_told_with_an_exponent(rate: float, told: str) -> None:
+    text = forecast.sentence(Pace(rate, 2 * rate, "CPU, 1 thread", "float32", True), None, settings_from({}, gpu=False))
+    assert f"About {told} tiles per second" in text
+
+
 def test_what_cannot_be_measured_is_a_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def measure(*_: object) -> Pace:
         raise DeviceError("There is no CUDA device here.")

@@ -215,7 +215,7 @@ def _widget(kept_in: Kept, name: str, value: Any) -> None:
 def _marks(key: str, ladder: scales.Ladder, value: float) -> tuple[float, ...]:
     """The marks of a slider; one that a value from elsewhere brought stays, so that moving the slider changes none.
 
-    The value is put in place only when a mark comes: at every run, it would take away what is moved while the page runs.
+    The value is put in place only when a mark comes: at every run, it would take back what moved while the page ran.
     """
     held = f"marks of {key}"
     before = st.session_state.get(held, ladder.marks)
