@@ -226,3 +226,15 @@ def test_the_page_opens_quickly(home: Path) -> None:
     started_s = time.process_time()
     at.run()
     assert time.process_time() - started_s < 1.0
+
+
+def test_what_is_missing_is_not_asked_for_twice(home: Path) -> None:
+    """Both files are there; what keeps the mask away stands under the checks."""
+    assert "Give the image of the first date" in plain(opened("data"))
+    wrong = {"problem": "classes.tif holds the values [2, 5]. Say which values are mines: --mine-class N."}
+    run = found(drafted(home, "classes"), files={**FACTS, "labels": wrong})
+    drafts.check_run(run).path("mask_layer.png").unlink(missing_ok=True)
+    told = plain(opened("data", run=run.name))
+    assert "Give the image of the first date" not in told
+    assert "mend what stands under Checks" in told
+    assert "The page Data asks for them: Values that are mines." in told
