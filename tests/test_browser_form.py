@@ -47,3 +47,16 @@ def test_a_slider_moved_quickly_ends_where_it_was_left(
         expect(page.get_by_text(f"Epochs {last} instead of")).to_be_visible()
         expect(slider).to_have_value(str(moves))
         assert drafts.read(run).values["epochs"] == last
+
+
+@pytest.mark.slow
+def test_the_page_mask_is_no_wider_than_a_phone(
+    page: Page, address: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINEDETECT_HOME", str(home))
+    run = found(drafted(home, "phone"))
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{address}/mask?run={run.name}")
+    expect(page.get_by_role("img", name="The first image with the mask over it")).to_be_visible()
+    main = page.get_by_test_id("stMain")
+    assert main.evaluate("part => part.scrollWidth <= part.clientWidth")

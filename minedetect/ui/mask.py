@@ -96,7 +96,9 @@ def _overlay(folder: Run) -> None:
         alt = f"The first image with the mask over it at {percent} % opacity."
         with Image.open(image) as shown:
             width_px = max(shown.width, LEAST_WIDTH_PX)
-        st.image(content, "Red: mine. Yellow: unknown ground, which teaches nothing.", width=width_px, alt=alt)
+        with st.container(width=width_px):  # which a phone makes narrower, and an image of so many pixels not
+            told = "Red: mine. Yellow: unknown ground, which teaches nothing."
+            st.image(content, caption=told, width="stretch", alt=alt)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
