@@ -12,7 +12,7 @@ import streamlit as st
 from minedetect import draft as drafts
 from minedetect import incoming
 from minedetect.draft import Draft, Given, Role
-from minedetect.errors import MinedetectError
+from minedetect.errors import MinedetectError, SettingError
 from minedetect.incoming import Stored
 from minedetect.runs import Run
 from minedetect.ui import checking, drafting, frame, pictures, upload, words
@@ -221,7 +221,10 @@ def proposed(unnamed: Sequence[Mapping[str, Any]], named: Sequence[Mapping[str, 
 
 
 def _classes(draft: Draft, text: str) -> Draft:
-    numbers = [word for word in text.replace(",", " ").split() if word.isdecimal()]
+    numbers = [word for word in text.replace(",", " ").split() if word != "and"]
+    wrong = [word for word in numbers if not word.isdecimal()]
+    if wrong:
+        raise SettingError(f"{', '.join(wrong)} is no class of a raster. Give whole numbers, as 5, 6.")
     return draft.model_copy(update={"mine_classes": tuple(int(number) for number in numbers)})
 
 
