@@ -70,6 +70,16 @@ def read_metrics(path: Path) -> tuple[Epoch, ...]:
         return tuple(row for row in rows if row is not None)
 
 
+def of_older_version(path: Path) -> bool:
+    """Whether a `metrics.csv` holds epochs, but lacks columns without which none of them can be read."""
+    if not path.is_file():
+        return False
+    with path.open(encoding="utf-8", newline="") as file:
+        table = csv.DictReader(file)
+        columns = set(table.fieldnames or ())
+        return "epoch" in columns and not columns.issuperset(f.name for f in fields(Epoch)) and any(table)
+
+
 def _epoch(line: Mapping[str | Any, str | Any]) -> Epoch | None:
     try:
         values: dict[str, Any] = {f.name: (int if f.name in WHOLE else float)(line[f.name]) for f in fields(Epoch)}

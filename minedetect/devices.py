@@ -66,7 +66,8 @@ def pick_device(settings: DeviceSettings) -> Device:
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(len(os.sched_getaffinity(0)))
         capable = _cpu_has_bf16()
-        name = f"CPU, {torch.get_num_threads()} threads"
+        threads = torch.get_num_threads()
+        name = f"CPU, {threads} thread{'' if threads == 1 else 's'}"
     if settings.precision == "bf16" and not capable:
         raise DeviceError(f"{name} has no bf16. Use --precision float32 or auto.")
     return Device(kind, capable and settings.precision != "float32", name)

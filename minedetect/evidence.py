@@ -17,7 +17,7 @@ from minedetect.change import Ledger
 from minedetect.grid import Window
 from minedetect.measure import Counts, best_single_index, count, hectares
 from minedetect.model import Detector
-from minedetect.pair import PairQuality
+from minedetect.pair import SAME_IMAGE, PairQuality
 from minedetect.plausible import Agreement, Evidence
 from minedetect.predict import Prediction
 from minedetect.raster import IGNORE, MINE, Float, Mask, Raster, open_raster, read_classes
@@ -100,6 +100,7 @@ def evidence_of(comparison: Comparison, found: Ledger) -> Evidence:
         band_drift={} if matching else comparison.pair.drift,
         matching_ha=(matching["with_ha"], matching["without_ha"]) if matching else None,
         unobserved_share=hectares(hidden, grid, 1) / labelled_ha if labelled_ha else 0.0,
+        same_image=any(check.name == SAME_IMAGE for check in comparison.pair.checks),
     )
 
 

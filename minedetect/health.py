@@ -256,15 +256,15 @@ def _classes(seen: _Seen) -> Sign | None:
     advice = f", or --learning-rate {_rate(seen.settings.learning_rate / 2)}"
     if all(row.predicted_share < FEW_FOUND * row.mine_share for row in recent):
         more = min(limits("mine_weight")[1] or MINE_WEIGHT, max(MINE_WEIGHT, 2 * weight))
-        return Sign(
-            "One class", verdict, f"Hardly any mine is found: {told}; {wait}try --mine-weight {more:g}{advice}."
-        )
+        told = f"Hardly any mine is found: {told}; {wait}try --mine-weight {more:g}{advice}."
+        return Sign("One class", verdict, told)
     if all(row.predicted_share > NEARLY_ALL > row.mine_share for row in recent):
         less = weight / 2 if weight else EVEN_WEIGHT
-        return Sign(
-            "One class", verdict, f"Nearly all is called mine: {told}; {wait}try --mine-weight {less:g}{advice}."
-        )
-    return Sign("Both classes", "good", f"Mines and other ground are told apart: {told}.")
+        told = f"Nearly all is called mine: {told}; {wait}try --mine-weight {less:g}{advice}."
+        return Sign("One class", verdict, told)
+    if all(row.iou <= row.mine_share for row in recent):
+        return Sign("Wrong places", verdict, f"Mines are called elsewhere than labelled (IoU {last.iou:.2f}): {told}.")
+    return Sign("Both classes", "good", f"Both mines and other ground are called: {told}.")
 
 
 def _early_stop(seen: _Seen) -> Sign | None:

@@ -20,6 +20,7 @@ from minedetect.radiometry import Drift, Radiometry, clipped, compare_radiometry
 from minedetect.raster import MINE, Float, Mask, Raster, require_shape, valid
 from minedetect.season import Acquired, Season, season_of
 
+SAME_IMAGE = "same_image"
 SHARP_BANDS = ("B4", "B3", "B2", "B8")
 SAMPLE_PX = 250_000
 SAMPLE_ROWS_PX = 256
@@ -129,6 +130,7 @@ def measure_pair(subject: PairSubject, limits: GateSettings) -> PairQuality:
     season = season_of(*subject.days)
     checks = (
         _ground_check(area_ha),
+        *_same_check(ground),
         *([] if subject.mask is None else [_label_check(area_ha)]),
         _shift_check(shift, pixel_m, limits),
         _drift_check(radiometry, subject, limits),
@@ -197,6 +199,14 @@ def _ground_check(area_ha: npt.NDArray[np.float64]) -> Check:
         return Check("common_ground", "ok", f"{seen} Only common ground is compared.")
     told = f"{lone[0]:.1%} of the ground was seen on the first date only and {lone[1]:.1%} on the second only"
     return Check("common_ground", "warning", f"{seen} {told}: clouds, or another footprint? The rest is compared.")
+
+
+def _same_check(ground: _Ground) -> list[Check]:
+    pixels = ground.first.shape[1]
+    if not pixels or not np.array_equal(ground.first, ground.second):
+        return []
+    told = f"Both dates hold the same values on all {pixels:,} pixels looked at: it is one image given twice"
+    return [Check(SAME_IMAGE, "warning", f"{told}, in which nothing can have changed. Give the other date's.")]
 
 
 def _label_check(area_ha: npt.NDArray[np.float64]) -> Check:

@@ -73,6 +73,7 @@ class Evidence:
         band_drift: drift of each band between the dates on invariant pixels, as a share of its value span.
         matching_ha: mine on the second date with and without matching; None where nothing was matched.
         unobserved_share: share of the labelled hectares without observation on either date.
+        same_image: whether both dates hold the same values.
     """
 
     agreements: Sequence[Agreement]
@@ -85,6 +86,7 @@ class Evidence:
     band_drift: Mapping[str, float]
     matching_ha: tuple[float, float] | None
     unobserved_share: float
+    same_image: bool = False
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,8 @@ def _drift(evidence: Evidence, limits: GateSettings) -> list[str]:
 
 def _pair(evidence: Evidence, limits: GateSettings) -> list[str]:
     reasons = []
+    if evidence.same_image:
+        reasons.append("Both dates are one image, in which nothing can have changed: its change says nothing.")
     if evidence.shift_px is not None and evidence.shift_px > limits.review_shift_px:
         reasons.append(
             f"The dates lie {evidence.shift_px:.2f} px apart; beyond {limits.review_shift_px:g} px every mine's rim "

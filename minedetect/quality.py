@@ -17,7 +17,7 @@ from minedetect.findings import Check, Verdict, counted, listed, worst
 from minedetect.grid import crs_name, describe, shape_of
 from minedetect.labels import Labels, Outline, outline_zones
 from minedetect.measure import zone_hectares
-from minedetect.outlines import Drawn, check_outlines, hidden, place
+from minedetect.outlines import Drawn, check_outlines, coarse, hidden, place
 from minedetect.raster import IGNORE, MINE, Mask, require_shape
 
 FEW_MINE_SHARE = 0.002
@@ -172,7 +172,7 @@ def _figures(subject: Subject, measured: _Measured) -> dict[str, Any]:
         "holes_ha": round(measured.holes_ha, 2),
         "edge_share": round(measured.edge_share, 6),
         "border_ha": {"wider": round(border.wider_ha, 2), "narrower": round(border.narrower_ha, 2)},
-        "polygons": [_drawn_json(d) for d in measured.drawn],
+        "polygons": [_drawn_json(d, c) for d, c in zip(measured.drawn, coarse(measured.drawn, grid), strict=True)],
         "left_out": [outline_json(o) for o in subject.labels.left_out],
     }
 
@@ -195,11 +195,12 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _drawn_json(drawn: Drawn) -> dict[str, Any]:
+def _drawn_json(drawn: Drawn, too_coarse: bool) -> dict[str, Any]:
     return outline_json(drawn.outline) | {
         "outside_ha": round(drawn.outside_ha, 2),
         "mask_ha": round(drawn.mask_ha, 2),
         "unobserved_ha": round(drawn.unobserved_ha, 2),
+        "coarse": too_coarse,
     }
 
 

@@ -199,7 +199,7 @@ class ValueTally:
             "constant",
             "warning",
             f"One value throughout: {listed(same)}. Nothing can be learned from that; export the band again, "
-            "or leave it out with --bands.",
+            "or the image without it; where the file names its bands, --bands may leave it out.",
         )
 
     def _check_saturation(self) -> Check:

@@ -234,6 +234,22 @@ def test_the_map_is_there_without_a_network(page: Page, address: str) -> None:
     expect(page.get_by_role("list", name="Legend of the map")).to_contain_text("mine in 2016 and 2025")
 
 
+@pytest.mark.slow
+def test_a_base_map_that_cannot_be_had_is_said_and_the_map_stays(browser: Browser, address: str) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.route("https://tile.openstreetmap.org/**", lambda route: route.abort())
+        page.goto(f"{address}/results?run=mapped")
+        shown = map_on(page)
+        note = shown.locator(".base-note")
+        expect(note).to_be_empty()
+        page.get_by_text("Show OpenStreetMap beneath").click()
+        expect(shown.get_by_role("status")).to_contain_text("The base map cannot be reached")
+        assert shown.locator("path.leaflet-interactive").count() == 4
+        page.get_by_text("Show OpenStreetMap beneath").click()
+        expect(note).to_be_empty()
+
+
 def test_arrow_keys_move_the_swipe_and_cut_both_dates(page: Page, address: str) -> None:
     page.goto(f"{address}/results?run=mapped")
     shown = map_on(page)

@@ -181,6 +181,17 @@ def test_nothing_but_mine() -> None:
     assert verdict("Both classes", history(8, called_mine=always(0.3))) == "good"
 
 
+def test_mines_called_elsewhere_than_labelled_are_no_good_sign() -> None:
+    """The shares alone may agree."""
+    rows = history(8, iou=always(0.0), called_mine=always(0.05))
+    found = sign("Wrong places", rows)
+    assert found is not None
+    assert found.verdict in ("watch", "bad")
+    assert "elsewhere than labelled (IoU 0.00)" in found.message
+    assert verdict("Both classes", rows) == "not told"
+    assert verdict("Wrong places", history(8, iou=lambda n: 0.5 if n == 8 else 0.0)) == "not told"
+
+
 def test_a_rising_loss_diverges() -> None:
     found = sign("Diverging", history(20, train=lambda n: falling(n) if n < 14 else 0.4 * 1.2 ** (n - 13)))
     assert found is not None

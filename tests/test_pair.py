@@ -19,7 +19,7 @@ from minedetect.config import GateSettings
 from minedetect.errors import BandMismatch, GridMismatch
 from minedetect.grid import pixel_size_m
 from minedetect.measure import hectares
-from minedetect.pair import PairQuality, PairSubject, Source, measure_pair
+from minedetect.pair import SAME_IMAGE, PairQuality, PairSubject, Source, measure_pair
 from minedetect.raster import MINE, onto_first, open_raster
 from minedetect.season import Acquired
 from minedetect.synthetic import BANDS, District, make_district
@@ -96,6 +96,17 @@ def test_a_known_shift_is_measured_and_told(
     assert quality.shift.cols_px == pytest.approx(cols_px, abs=0.1)
     assert only(quality, "shift")[0] == verdict
     assert words in only(quality, "shift")[1]
+
+
+def test_one_image_given_twice_is_told(written: Written, district: District) -> None:
+    """A stored copy under another name is as good as the same file; one pixel that differs is another image."""
+    twice = measure_pair(written.subject(after=district.before), LIMITS)
+    assert only(twice, SAME_IMAGE)[0] == "warning"
+    assert "one image given twice" in only(twice, SAME_IMAGE)[1]
+    other = district.before.copy()
+    other[:, 90:100, 90:100] *= 1.1
+    for subject in (written.subject(after=other), written.subject()):
+        assert SAME_IMAGE not in [check.name for check in measure_pair(subject, LIMITS).checks]
 
 
 def test_a_shift_that_was_corrected_is_gone(written: Written, district: District) -> None:

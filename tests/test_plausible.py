@@ -40,6 +40,12 @@ def agreeing(on: Agreement, **fields: Any) -> Gate:
     return verdict(agreements=[replace(one, **fields) if one is on else one for one in GROUNDS])
 
 
+def test_one_image_as_both_dates_wants_a_person() -> None:
+    gate = verdict(same_image=True)
+    assert gate.verdict == "review"
+    assert "one image" in gate.reasons[0]
+
+
 def test_good_evidence_is_plausible_without_reasons() -> None:
     assert judge(GOOD, LIMITS) == Gate("plausible", ())
     assert judge(GOOD, LIMITS).plausible is True

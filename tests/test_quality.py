@@ -119,6 +119,16 @@ A, B = outline(1, 20, 20, 40), outline(2, 100, 90, 50)
 
 
 @pytest.mark.parametrize(
+    ("second", "coarse"),
+    [(B, [False, False]), (outline(2, 90, 90, 2), [False, True]), (outline(2, 40, 40, 50), [False, False])],
+)
+def test_an_outline_that_the_check_calls_too_small_says_so_itself(second: Outline, coarse: list[bool]) -> None:
+    """Not one whose pixels are few because another outline has them."""
+    quality = check(subject(A, second))
+    assert [told["coarse"] for told in quality.figures["polygons"]] == coarse
+
+
+@pytest.mark.parametrize(
     ("name", "words", "outlines"),
     [
         ("outside", "1 outline partly beyond the image: mine 2 (12.5", (A, outline(2, 215, 90, 50))),

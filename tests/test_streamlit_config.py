@@ -26,6 +26,7 @@ SAFE = {
     "client.showErrorLinks": False,
     "client.toolbarMode": "viewer",
     "browser.gatherUsageStats": False,
+    "runner.fastReruns": False,  # else the callbacks of two quick changes overlap, and the first may be written last
 }
 
 

@@ -5,7 +5,19 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from ui_support import CONFIG, HOSTILE, SUMMARY, alerts, finished_run, home, opened, run_in_state, shown, status
+from ui_support import (
+    CONFIG,
+    HOSTILE,
+    SUMMARY,
+    alerts,
+    finished_run,
+    home,
+    opened,
+    run_in_state,
+    shown,
+    status,
+    write_older_metrics,
+)
 
 from minedetect import jobs, runs
 from minedetect.draft import check_run
@@ -55,6 +67,14 @@ def test_one_run_is_not_enough_and_can_still_be_deleted(home: Path) -> None:
     assert "there is one, only." in at.info[0].value
     assert not at.multiselect
     assert sorted(at.selectbox[0].options) == ["early", "only"]
+
+
+def test_curves_of_an_older_version_are_told_apart_from_none(two: tuple[Run, Run]) -> None:
+    write_older_metrics(two[0], 3)
+    at = compared("first", "second")
+    assert not at.exception
+    assert "first was trained by an older version, whose curves cannot be shown" in shown(at)
+    assert "has no curves" not in shown(at)
 
 
 def test_two_runs_side_by_side(two: tuple[Run, Run]) -> None:

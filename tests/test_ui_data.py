@@ -226,3 +226,24 @@ def test_the_page_opens_quickly(home: Path) -> None:
     started_s = time.process_time()
     at.run()
     assert time.process_time() - started_s < 1.0
+
+
+def test_classes_that_are_no_numbers_are_refused_and_not_dropped(home: Path) -> None:
+    run = found(drafted(home, "classes", mine_classes=(5,)), files={**FACTS, "labels": {**IMAGE, "raster": True}})
+    at = opened("data", run=run.name)
+    (asked,) = [t for t in at.text_input if t.label.startswith("Values that are mines")]
+    at = asked.set_value("5-8").run()
+    assert any("5-8 is no class of a raster" in told.replace("\\", "") for told in alerts(at))
+    assert drafts.read(run).mine_classes == (5,)
+
+
+def test_what_is_missing_is_not_asked_for_twice(home: Path) -> None:
+    """Both files are there; what keeps the mask away stands under the checks."""
+    assert "Give the image of the first date" in plain(opened("data"))
+    wrong = {"problem": "classes.tif holds the values [2, 5]. Say which values are mines: --mine-class N."}
+    run = found(drafted(home, "classes"), files={**FACTS, "labels": wrong})
+    drafts.check_run(run).path("mask_layer.png").unlink(missing_ok=True)
+    told = plain(opened("data", run=run.name))
+    assert "Give the image of the first date" not in told
+    assert "mend what stands under Checks" in told
+    assert "The page Data asks for them: Values that are mines." in told

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 from draft_support import Started, drafted, found, started
 from streamlit.testing.v1 import AppTest
-from ui_support import alerts, home, opened, shown
+from ui_support import alerts, home, opened, shown, status
 
 from minedetect import draft as drafts
 from minedetect import jobs, pace
@@ -18,7 +18,7 @@ from minedetect.config import Preset, Settings, TrainingSettings
 from minedetect.errors import DeviceError
 from minedetect.pace import Pace
 from minedetect.presets import ALL_FIELDS, PRESETS, flag, limits, settings_from
-from minedetect.runs import CONFIG, SPLIT, Run
+from minedetect.runs import CONFIG, SAMPLE_DESIGN, SPLIT, Run
 from minedetect.ui import forecast, scales, settings_form, words
 from minedetect.ui.kept import FILLED
 
@@ -178,6 +178,19 @@ def test_a_default_that_the_preset_changed_is_a_choice(home: Path, started: Star
     assert parsed(started[0][1]).epochs == 50
 
 
+def test_a_sample_is_given_up_by_a_new_training_only_when_that_is_ticked(home: Path, started: Started) -> None:
+    run = found(drafted(home))
+    run.write_status(status("done"))
+    run.path(SAMPLE_DESIGN).write_text("{}")
+    at = opened("train", main=True, run=run.name)
+    (start,) = [b for b in at.button if b.key == f"{run.name}: start"]
+    assert start.disabled
+    (tick,) = [c for c in at.checkbox if "Give up the sample" in c.label]
+    at = tick.check().run()
+    press(at, "Start training again")
+    assert [name for name, _ in started] == [run.name]
+
+
 def test_a_draft_keeps_what_was_chosen_and_checks_it_again(home: Path, started: Started) -> None:
     run = found(drafted(home, values={"exclude_mine": [2]}))
     at = opened("train", main=True, run="mine")
@@ -255,6 +268,12 @@ def test_time_is_estimated_when_asked_and_once_for_the_same_settings(
     assert "**About" not in plain(at)
     at.button(key="mine: estimate").click().run()
     assert [told["width"] for told in measured] == [16, 32]
+
+
+@pytest.mark.parametrize(("rate", "told"), [(104.2, "104"), (1234.5, "1,234"), (9.94, "9.9"), (0.634, "0.63")])
+def test_a_pace_is_never_told_with_an_exponent(rate: float, told: str) -> None:
+    text = forecast.sentence(Pace(rate, 2 * rate, "CPU, 1 thread", "float32", True), None, settings_from({}, gpu=False))
+    assert f"About {told} tiles per second" in text
 
 
 def test_what_cannot_be_measured_is_a_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,11 @@ def test_balance_pictures_and_outlines_are_shown(home: Path) -> None:
     assert disabled(at, "Go to training") is False
 
 
+def test_what_a_check_says_of_an_outline_stands_in_the_table_too() -> None:
+    assert mask.remarks(outline(1, coarse=True)) == ["too small or thin for the pixels"]
+    assert mask.remarks(outline(1, coarse=False)) == []
+
+
 def test_an_outline_is_left_out_and_the_check_begins_again(home: Path, started: Started) -> None:
     run = found(drafted(home))
     at = opened("mask", main=True, run="mine")

@@ -68,7 +68,7 @@ def test_only_what_nobody_uses_is_offered(home: Path) -> None:
     assert dict(zip(table["File"], table["Used by"], strict=True)) == {"free.tif": "nobody", "needed.tif": "north"}
     (offered,) = at.multiselect[0].options
     assert offered.startswith("free.tif · ")
-    press(at, "Choose all that nobody uses (1)")
+    press(at, "Choose all that nobody uses, older than an hour (1)")
     assert at.multiselect[0].value == [free.id]
     press(at, "Remove the chosen files")
     assert free.path.exists()

@@ -178,6 +178,14 @@ def test_labels_come_back_as_hectares(drawn: Run) -> None:
     assert "60 places" in plain(at)
 
 
+def test_places_that_could_not_be_told_are_not_counted(drawn: Run) -> None:
+    rows = filled(table(drawn), truth())
+    for row in rows[:3]:
+        row["reference"] = "unusable"
+    at = read_back(opened("results", run="r"), "done.csv", as_csv(rows))
+    assert "57 of 60 places that people looked at; 3 could not be told" in plain(at)
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

@@ -21,11 +21,12 @@ from ui_support import (
     run_in_state,
     shown,
     write_metrics,
+    write_older_metrics,
 )
 
 from minedetect import jobs, runs
 from minedetect.runs import Run
-from minedetect.ui import words
+from minedetect.ui import watch, words
 
 __all__ = ["home"]
 
@@ -156,6 +157,17 @@ def test_a_run_that_applied_a_model_has_no_curves(home: Path) -> None:
     at = opened("train", run="demo")
     assert not at.exception
     assert "trained nothing" in plain(at)
+
+
+def test_curves_of_an_older_version_are_told_and_the_run_did_train(home: Path) -> None:
+    run = finished_run(home)
+    write_older_metrics(run, 3)
+    for page in ("train", "results"):
+        told = plain(opened(page, run="demo"))
+        assert "written by an older version" in told
+        assert "trained nothing" not in told
+    run.path(runs.EVALUATION).unlink()
+    assert "No epoch" not in watch.resumption(run)
 
 
 def test_good_values_come_from_the_run_itself(home: Path) -> None:

@@ -136,6 +136,14 @@ def write_metrics(run: Run, epochs: int, half_line: str = "99,0.1") -> None:
         file.write(half_line)
 
 
+def write_older_metrics(run: Run, epochs: int) -> None:
+    """Curves as a version wrote them that did not yet tell which epoch is kept."""
+    write_metrics(run, epochs, half_line="")
+    lines = run.path(runs.METRICS).read_text(encoding="utf-8").splitlines()
+    assert lines[0].endswith(",kept_epoch")
+    run.path(runs.METRICS).write_text("".join(f"{line.rpartition(',')[0]}\n" for line in lines), encoding="utf-8")
+
+
 def _epoch(number: int) -> Epoch:
     iou = 0.65 * (1 - 0.8**number)
     return Epoch(

@@ -32,6 +32,7 @@ WHERE = {
     "definition": "The page Data asks for it.",
 }
 """Where on the pages a user does what a check advises."""
+MINE_CLASS, CLASSES = "--mine-class", "The page Data asks for them: Values that are mines."
 FILES = {
     "before": "Image of the first date",
     "after": "Image of the second date",
@@ -92,7 +93,11 @@ def _live(target: Run, was_active: bool) -> None:
 def problems(found: Mapping[str, Any]) -> list[str]:
     """What stands in the way of a run, a sentence each, as Markdown."""
     files = found.get("files") or {}
-    told = [f"**{FILES[role]}:** {words.literal(f['problem'])}" for role, f in files.items() if "problem" in f]
+    told = [
+        f"**{FILES[role]}:** {words.literal(f['problem'])}" + (f" **{CLASSES}**" if MINE_CLASS in f["problem"] else "")
+        for role, f in files.items()
+        if "problem" in f
+    ]
     return told + [_advised(check) for check in _of(found, "blocking")]
 
 

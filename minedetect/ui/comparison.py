@@ -10,7 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from minedetect.curves import Epoch, read_metrics
+from minedetect.curves import Epoch, of_older_version, read_metrics
 from minedetect.presets import flag
 from minedetect.runs import CONFIG, EVALUATION, METRICS, SUMMARY, Run, list_runs
 from minedetect.ui import charts, frame, results, words
@@ -185,7 +185,9 @@ def curves(runs: Sequence[Run]) -> None:
     """Overlap and loss per epoch, a line a run."""
     histories = {run.name: read_metrics(run.path(METRICS)) or None for run in runs}
     frame.section("How the models learned")
-    _without(histories, "has no curves")
+    older = {run.name for run in runs if not histories[run.name] and of_older_version(run.path(METRICS))}
+    _without({n: h for n, h in histories.items() if n not in older}, "has no curves")
+    _without(dict.fromkeys(sorted(older)), "was trained by an older version, whose curves cannot be shown")
     if not any(histories.values()):
         return
     for column, (name, title, alt) in zip(st.columns(len(CURVES)), CURVES, strict=True):

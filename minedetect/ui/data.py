@@ -12,7 +12,7 @@ import streamlit as st
 from minedetect import draft as drafts
 from minedetect import incoming
 from minedetect.draft import Draft, Given, Role
-from minedetect.errors import MinedetectError
+from minedetect.errors import MinedetectError, SettingError
 from minedetect.incoming import Stored
 from minedetect.runs import Run
 from minedetect.ui import checking, drafting, frame, pictures, upload, words
@@ -122,7 +122,7 @@ def about(run: Run | None, found: Mapping[str, Any] | None) -> None:
     left, right = st.columns(2, gap="medium")
     for place, number, column in (("first", 0, left), ("second", 1, right)):
         with column:
-            _text(run, f"Year of the {place} date", draft.years[number], f"year {number}", _year(number), "2016 or any")
+            _text(run, f"Year of the {place} date", draft.years[number], f"year {number}", _year(number), YEARS[number])
     for place, name, role, column in (
         ("first", "acquired", "before", left),
         ("second", "acquired_after", "after", right),
@@ -134,6 +134,9 @@ def about(run: Run | None, found: Mapping[str, Any] | None) -> None:
     _names(run, draft, told)
     with st.expander("More about the images"):
         _more(run, draft)
+
+
+YEARS = ("Such as 2016", "Such as 2025")
 
 
 def _year(number: int) -> Any:
@@ -218,7 +221,10 @@ def proposed(unnamed: Sequence[Mapping[str, Any]], named: Sequence[Mapping[str, 
 
 
 def _classes(draft: Draft, text: str) -> Draft:
-    numbers = [word for word in text.replace(",", " ").split() if word.isdecimal()]
+    numbers = [word for word in text.replace(",", " ").split() if word != "and"]
+    wrong = [word for word in numbers if not word.isdecimal()]
+    if wrong:
+        raise SettingError(f"{', '.join(wrong)} is no class of a raster. Give whole numbers, as 5, 6.")
     return draft.model_copy(update={"mine_classes": tuple(int(number) for number in numbers)})
 
 
@@ -265,10 +271,15 @@ def quicklooks(run: Run, found: Mapping[str, Any]) -> None:
 LOOKS = (("before.png", "First date"), ("after.png", "Second date"))
 
 
+MEND = "There is no mask yet: wait until the files are checked, and mend what stands under Checks."
+
+
 def onwards(run: Run | None) -> None:
     """The way to the page Mask, once there is a mask to look at."""
     ready = run is not None and drafts.check_run(run).has("mask_layer.png")
     if st.button("Look at the mask", type="primary", disabled=not ready) and run is not None:
         st.switch_page(frame.MASK, query_params={"run": run.name})
     if not ready:
-        st.caption("Give the image of the first date and its outlines to go on.")
+        given = drafts.read(run).inputs if run is not None else {}
+        files = "before" in given and "labels" in given
+        st.caption(MEND if files else "Give the image of the first date and its outlines to go on.")

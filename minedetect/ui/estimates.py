@@ -53,7 +53,7 @@ def show(run: Run, summary: results.Content, sample_id: str) -> None:
         FIGURES[key].format(first=first, second=second): results.part(areas, key) for key in FIGURES if key in areas
     }
     st.markdown(
-        f"**Estimated from {words.counted(content.get('points'), 'place')} that people looked at**, errors of the map "
+        f"**Estimated from {_places(content)}**, errors of the map "
         "taken out. Of a hundred such samples, about 95 would give an interval that holds the figure a full check "
         "would find."
     )
@@ -73,6 +73,16 @@ def show(run: Run, summary: results.Content, sample_id: str) -> None:
         notes = content.get("notes")
         for note in notes if isinstance(notes, list) else ():
             st.text(str(note))
+
+
+def _places(content: results.Content) -> str:
+    """How many places the figures rest on: one that could not be told gives none."""
+    drawn = words.counted(content.get("points"), "place")
+    lost = sum(words.number(count) or 0 for count in results.part(content, "unusable").values())
+    if not lost:
+        return f"{drawn} that people looked at"
+    told = words.count((words.number(content.get("points")) or 0) - lost)
+    return f"{told} of {drawn} that people looked at; {words.count(lost)} could not be told"
 
 
 def _accuracy(accuracy: results.Content) -> None:

@@ -107,10 +107,15 @@ def _district_split(grounds: str) -> Mapping[str, Any]:
     return district_split(Settings.model_validate_json(grounds))
 
 
+def _rounded(rate: float) -> str:
+    """Two digits that mean something, never as 1e+02."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
 def sentence(seen: Pace, work: Work | None, settings: Settings) -> str:
     """What was measured and what it means for the training, as Markdown."""
     where = f"on this device ({words.literal(seen.device)}, {words.literal(seen.precision)})"
-    rate = f"{seen.learned_per_s:.2g} tiles per second"
+    rate = f"{_rounded(seen.learned_per_s)} tiles per second"
     if work is None:
         return f"About {rate} {where}. How many tiles there are is known when the files are checked."
     epochs = words.counted(settings.epochs, "epoch")

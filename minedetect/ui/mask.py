@@ -17,6 +17,8 @@ from minedetect.ui import checking, drafting, frame, pictures, words
 
 TILES_PX = (64, 96, 128, 192, 256, 384, 512)
 TAKEN_OUT = "taken out"
+LEAST_WIDTH_PX = 640
+"""Of the picture with the mask over it: small scenes are enlarged, or small mines would not be seen."""
 CLAIM_SHARE = 0.1
 """A claimed area so far off the true one is worth a word."""
 STILL = (
@@ -92,7 +94,11 @@ def _overlay(folder: Run) -> None:
         changed = layer.stat().st_mtime_ns
         content = overlaid(str(image), str(layer), percent, changed)
         alt = f"The first image with the mask over it at {percent} % opacity."
-        st.image(content, caption="Red: mine. Yellow: unknown ground, which teaches nothing.", alt=alt)
+        with Image.open(image) as shown:
+            width_px = max(shown.width, LEAST_WIDTH_PX)
+        with st.container(width=width_px):  # which a phone makes narrower, and an image of so many pixels not
+            told = "Red: mine. Yellow: unknown ground, which teaches nothing."
+            st.image(content, caption=told, width="stretch", alt=alt)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -168,6 +174,8 @@ def remarks(outline: Mapping[str, Any]) -> list[str]:
         )
         if (figure := words.number(outline.get(key)) or 0.0) >= 0.05
     ]
+    if outline.get("coarse"):
+        told.append("too small or thin for the pixels")
     if claimed is not None and abs(claimed - drawn) > max(CLAIM_SHARE * drawn, 0.5):
         told.append(f"the file claims {claimed:,.1f} ha")
     if outline.get("status_given") and str(outline["status_given"]).lower() != outline.get("status"):

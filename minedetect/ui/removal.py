@@ -46,11 +46,12 @@ def _files(found: Sequence[Upload]) -> None:
     st.dataframe(
         {
             "File": [upload.file.name for upload in found],
+            "Used by": [", ".join(upload.users) or "nobody" for upload in found],
             "Size": [words.size(upload.file.size_bytes) for upload in found],
             "Arrived": [words.ago(upload.arrived_s) for upload in found],
-            "Used by": [", ".join(upload.users) or "nobody" for upload in found],
         },
         hide_index=True,
+        column_config={"File": st.column_config.Column(pinned=True, width=150)},  # on a phone the next one shows too
         width="stretch",
         height="content",
     )
@@ -71,7 +72,7 @@ def _choice(free: dict[str, Upload]) -> None:
     old = [identity for identity, upload in free.items() if time.time() - upload.arrived_s > JUST_ARRIVED_S]
     with st.container(horizontal=True):
         st.button(
-            f"Choose all that nobody uses ({len(old)})",
+            f"Choose all that nobody uses, older than an hour ({len(old)})",
             disabled=not old,
             on_click=lambda: st.session_state.update({CHOSEN: old}),
             help="Files of the last hour are left out: somebody may be about to use them.",

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from minedetect.curves import Epoch, read_metrics
+from minedetect.curves import Epoch, of_older_version, read_metrics
 from minedetect.runs import METRICS, Run
 from minedetect.ui import charts, frame, words
 
@@ -110,8 +110,13 @@ def _interval(ci95: object) -> str:
 def learning_curve(run: Run) -> None:
     """Loss and overlap per epoch, as charts and as a table, once they are asked for: charts load slowly."""
     history = read_metrics(run.path(METRICS))
-    if history:
-        frame.section("How the model learned")
+    older = not history and of_older_version(run.path(METRICS))
+    if not history and not older:
+        return
+    frame.section("How the model learned")
+    if older:
+        st.caption(words.OLDER_CURVES)
+    else:
         st.fragment(_epochs)(run, history)
 
 

@@ -205,11 +205,25 @@ def _widget(kept_in: Kept, name: str, value: Any) -> None:
         case scales.Typed(low, high):
             st.number_input(label(name), low, high, step=1, **common)
         case scales.Ladder() as ladder:
-            st.session_state[key] = value  # a mark that comes or goes would else leave the first one standing
-            st.select_slider(label(name), ladder.with_mark(value), format_func=lambda mark: f"{mark:g}", **common)
+            marks = _marks(key, ladder, value)
+            st.select_slider(label(name), marks, format_func=lambda mark: f"{mark:g}", **common)
         case scales.Slide() as slide:
             long = slide.reaching(value)
             st.slider(label(name), long.low, long.high, step=long.step, format=_format(long.step), **common)
+
+
+def _marks(key: str, ladder: scales.Ladder, value: float) -> tuple[float, ...]:
+    """The marks of a slider; one that a value from elsewhere brought stays, so that moving the slider changes none.
+
+    The value is put in place only when a mark comes: at every run, it would take back what moved while the page ran.
+    """
+    held = f"marks of {key}"
+    before = st.session_state.get(held, ladder.marks)
+    marks = scales.Ladder(before).with_mark(value)
+    if marks != before:
+        st.session_state[key] = value
+    st.session_state[held] = marks
+    return marks
 
 
 def _plain(value: Any, kind: Any) -> Any:

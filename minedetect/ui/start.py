@@ -8,7 +8,7 @@ from minedetect import draft as drafts
 from minedetect import jobs
 from minedetect.errors import RunError, SettingError
 from minedetect.presets import as_flags
-from minedetect.runs import DRAFT, STATUS, Run, named_run
+from minedetect.runs import DRAFT, SAMPLE_DESIGN, STATUS, Run, named_run
 from minedetect.ui import checking, device, forecast, frame, kept, settings_form, words
 from minedetect.ui.kept import Kept
 
@@ -58,12 +58,13 @@ def _fields(draft: Run | None, main: bool) -> None:
                 f"The training of {words.literal(waits_for)} is at work. One started now waits in line and begins by "
                 "itself when its turn comes; this page can be closed meanwhile."
             )
+        agreed = _may_replace(name)
         label = "Start training" if draft is None or main else "Start training again"
         if st.button(
             label,
             key=f"{kept_in.part}start",
             type="primary" if main else "secondary",
-            disabled=bool(in_the_way) or settings is None,
+            disabled=bool(in_the_way) or settings is None or not agreed,
         ):
             _start(named_run(name), kept_in)
         _warn_of_results(named_run(name))
@@ -91,6 +92,21 @@ def _asked(run: Run) -> list[str]:
         st.page_link(frame.DATA, label="Change the data", query_params={"run": run.name})
         st.page_link(frame.MASK, label="Look at the mask", query_params={"run": run.name})
     return in_the_way
+
+
+def _may_replace(name: str) -> bool:
+    """Whether a start may go ahead; where people may have labelled a sample of the map, only once that is ticked."""
+    try:
+        run = named_run(name)
+    except RunError:  # the start refuses it, in words
+        return True
+    if not run.has(SAMPLE_DESIGN) or jobs.is_active(run.status()):
+        return True
+    return st.checkbox(
+        f"Give up the sample of {words.literal(run.name)}: it is of the map that a new training replaces, and so are "
+        "its labels and its estimate",
+        key=f"give up the sample of {run.name}",
+    )
 
 
 def _warn_of_results(run: Run) -> None:

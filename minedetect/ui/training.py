@@ -9,7 +9,7 @@ import streamlit as st
 
 from minedetect import health
 from minedetect.config import Settings
-from minedetect.curves import Epoch, read_metrics
+from minedetect.curves import Epoch, of_older_version, read_metrics
 from minedetect.presets import settings_from
 from minedetect.runs import CONFIG, EVALUATION, METRICS, Run, Status
 from minedetect.trends import best
@@ -48,7 +48,8 @@ def _live(run: Run, status: Status) -> None:
 def _figures(run: Run, status: Status, history: Sequence[Epoch]) -> None:
     """How far and how fast, the curves, and what they say; a word where there is nothing."""
     if not history:
-        st.caption(NO_CURVES.get(status.shown_state(), "No epoch was finished, so there are no curves."))
+        usual = NO_CURVES.get(status.shown_state(), "No epoch was finished, so there are no curves.")
+        st.caption(words.OLDER_CURVES if of_older_version(run.path(METRICS)) else usual)
         return
     settings = asked(run)
     _speed(status, history, settings.epochs if settings else status.total)

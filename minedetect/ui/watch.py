@@ -7,7 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from minedetect import jobs
-from minedetect.curves import read_metrics
+from minedetect.curves import of_older_version, read_metrics
 from minedetect.runs import EVALUATION, METRICS, Run, State, Status
 from minedetect.ui import frame, words
 
@@ -111,6 +111,10 @@ def resumption(run: Run) -> str:
     if run.has(EVALUATION):
         return "Its training is done and kept. **Resume** goes on with the steps after it."
     history = read_metrics(run.path(METRICS))
+    if not history and of_older_version(run.path(METRICS)):
+        return (
+            "Its curves were written by an older version. **Resume** goes on where its checkpoint is, or says why not."
+        )
     if not history:
         return "No epoch of its training was finished. **Resume** begins with the first one."
     last = history[-1].epoch

@@ -9,6 +9,10 @@ from typing import Literal, NamedTuple
 
 Colour = Literal["red", "orange", "blue", "green", "gray"]
 
+OLDER_CURVES = (
+    "The curves of this run were written by an older version of minedetect and cannot be shown here. "
+    "They stand in its file `metrics.csv`."
+)
 UNKNOWN = "not known"
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _MADE_INTO_SOMETHING = re.compile(r"(?<=www)(?=\.)|(?<=:)(?=//|streamlit:)|(?=@)|(?<=[-<>])(?=[-=>])", re.IGNORECASE)

@@ -3,6 +3,8 @@
 
 const PANES = { before: 410, after: 420, both: 430 };
 const BASE_MAP = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"; // asked for only when the user says so
+const BASE_WAIT_MS = 10000; // some networks let requests vanish instead of refusing them
+const NO_BASE = "The base map cannot be reached: openstreetmap.org does not answer. It needs a network; all else on this map does not.";
 
 /** A pane for the rasters of a date, with one inside it for outlines, which must lie above. */
 function makePanes(map) {
@@ -77,6 +79,20 @@ function describe(map, spec) {
   if (window.frameElement) window.frameElement.title = spec.label;
 }
 
+/** The base map, with a word on the map while none of its tiles arrives. */
+function baseLayer(map) {
+  const credit = "&copy; OpenStreetMap contributors";
+  const layer = L.tileLayer(BASE_MAP, { pane: "base", maxZoom: 19, attribution: credit });
+  const note = L.DomUtil.create("div", "base-note", map.getContainer());
+  note.setAttribute("role", "status");
+  let wait = 0;
+  const tell = (text) => { clearTimeout(wait); note.textContent = text; };
+  layer.on("add", () => { tell(""); wait = setTimeout(tell, BASE_WAIT_MS, NO_BASE); });
+  layer.on("remove tileload", () => tell(""));
+  layer.on("tileerror", () => tell(NO_BASE));
+  return layer;
+}
+
 window.minedetectMap = (map, spec) => {
   makePanes(map);
   describe(map, spec);
@@ -92,8 +108,7 @@ window.minedetectMap = (map, spec) => {
   fit(spec.bounds);
   if (spec.swipe) addSwipe(map, spec);
 
-  const credit = "&copy; OpenStreetMap contributors";
-  const base = L.tileLayer(BASE_MAP, { pane: "base", maxZoom: 19, attribution: credit });
+  const base = baseLayer(map);
   let seen = "null";
   /** What the page's own controls ask for; called again at each change. */
   window.setMinedetectMap = (state) => {
