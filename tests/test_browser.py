@@ -119,6 +119,7 @@ def test_a_file_is_downloaded_as_it_is(page: Page, address: str) -> None:
     assert Path(download.value.path()).read_bytes() == AREAS_CSV
 
 
+@pytest.mark.slow
 def test_text_from_files_is_shown_literally(page: Page, address: str) -> None:
     page.goto(f"{address}/results?run=hostile")
     reasons = page.get_by_test_id("stAlert")
@@ -266,6 +267,7 @@ def test_arrow_keys_move_the_swipe_and_cut_both_dates(page: Page, address: str) 
     assert shown.locator(".leaflet-before-lines-pane path").count() == 4
 
 
+@pytest.mark.slow
 def test_an_outline_tells_its_hectares_and_a_hostile_name_is_text(page: Page, address: str) -> None:
     page.goto(f"{address}/results?run=mapped-hostile")
     shown = map_on(page)

@@ -54,6 +54,7 @@ def chosen(page: Page, name: str, option: str) -> None:
     raise AssertionError(f"{option} could not be chosen")
 
 
+@pytest.mark.slow
 def test_a_wrong_file_is_refused_in_the_browser_in_words(page: Page, address: str, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no image")
     page.goto(f"{address}/data")

@@ -155,6 +155,7 @@ def test_the_command_line_takes_what_the_draft_says(home: Path) -> None:
     assert {name: getattr(told["settings"], name) for name in given} == given
 
 
+@pytest.mark.slow
 def test_every_setting_survives_the_way_over_flags(home: Path) -> None:
     for name, field in Settings.model_fields.items():
         value = (1, 2) if name == "exclude_mine" else field.default

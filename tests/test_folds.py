@@ -166,7 +166,8 @@ def test_a_training_of_folds_judges_every_place_and_keeps_all_networks(whole: Ru
     assert read_metrics(whole.path(METRICS)) == read_metrics(whole.path(f"folds/2/{METRICS}"))
 
 
-@pytest.mark.parametrize("epochs_done", [pytest.param(2, marks=pytest.mark.slow), 4])
+@pytest.mark.slow
+@pytest.mark.parametrize("epochs_done", [2, 4])
 def test_a_stopped_training_of_folds_goes_on_to_the_same_model(
     epochs_done: int, whole: Run, files: list[SceneFiles], settings: Settings, tmp_path: Path
 ) -> None:

@@ -34,14 +34,15 @@ TELLS = (
 
 
 @pytest.fixture
-def run(home: Path) -> Iterator[Run]:
+def run(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     run = open_run("demo")
     yield run
+    monkeypatch.setattr(jobs, "GRACE_S", 0.1)
     jobs.stop(run)
 
 
 def until(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 10
+    limit = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < limit
         time.sleep(0.02)

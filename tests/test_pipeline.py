@@ -309,6 +309,7 @@ def three_band(done: Done, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ru
     return run, train_run(run, files, settings)
 
 
+@pytest.mark.slow
 def test_several_scenes_are_split_whole_and_lie_in_folders(three_band: tuple[Run, Any]) -> None:
     run, training = three_band
     assert {p.name for p in run.path("scenes").iterdir()} == {"first", "second"}
@@ -318,6 +319,7 @@ def test_several_scenes_are_split_whole_and_lie_in_folders(three_band: tuple[Run
     assert training.to_json()["shared_pixels"] == 0
 
 
+@pytest.mark.slow
 def test_a_model_of_three_bands_reads_a_five_band_image_by_name(
     three_band: tuple[Run, Any], done: Done, tmp_path: Path
 ) -> None:

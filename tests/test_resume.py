@@ -136,13 +136,21 @@ def test_a_run_goes_on_after_training_without_training_again(job: Job, settings:
     assert run.has("report.html")
 
 
+@pytest.fixture(scope="module")
+def brief(files: list[SceneFiles], settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A training of one epoch."""
+    run = Run(tmp_path_factory.mktemp("runs") / "brief")
+    train_run(run, files, settings.model_copy(update={"epochs": 1}))
+    return run
+
+
 @pytest.fixture
-def begun(whole: Run, tmp_path: Path) -> Run:
+def begun(brief: Run, tmp_path: Path) -> Run:
     """A copy of a run that may be spoiled."""
     run = Run(tmp_path / "begun")
     run.root.mkdir()
     for name in (CONFIG, CHECKPOINT, "status.json"):
-        run.path(name).write_bytes(whole.path(name).read_bytes())
+        run.path(name).write_bytes(brief.path(name).read_bytes())
     return run
 
 
