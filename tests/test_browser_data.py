@@ -65,6 +65,7 @@ def test_a_wrong_file_is_refused_in_the_browser_in_words(page: Page, address: st
     expect(page.get_by_role("status").filter(has_text="The file is empty")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_the_drop_zone_is_reached_and_opened_by_keyboard(page: Page, address: str) -> None:
     page.goto(f"{address}/data")
     zone = page.get_by_label("Image of the first date")

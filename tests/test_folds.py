@@ -154,6 +154,7 @@ def whole(files: list[SceneFiles], settings: Settings, tmp_path_factory: pytest.
     return run
 
 
+@pytest.mark.slow
 def test_a_training_of_folds_judges_every_place_and_keeps_all_networks(whole: Run) -> None:
     detector, evaluation = load(whole.path(MODEL)), whole.read_json(EVALUATION)
     first, second = parts_of(detector.net)

@@ -352,6 +352,7 @@ def test_a_model_of_five_bands_refuses_three_and_lists_what_is_missing(done: Don
     assert "lacks B8, B11" in status.message
 
 
+@pytest.mark.slow
 def test_a_trained_model_is_applied_without_training_to_a_pair_whose_bands_the_user_names(
     done: Done, tmp_path: Path
 ) -> None:
