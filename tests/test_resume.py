@@ -147,11 +147,15 @@ def brief(files: list[SceneFiles], settings: Settings, tmp_path_factory: pytest.
 @pytest.fixture
 def begun(brief: Run, tmp_path: Path) -> Run:
     """A copy of a run that may be spoiled."""
-    run = Run(tmp_path / "begun")
-    run.root.mkdir()
+    return copy_of(brief, tmp_path / "begun")
+
+
+def copy_of(run: Run, folder: Path) -> Run:
+    """What a training needs to go on."""
+    folder.mkdir()
     for name in (CONFIG, CHECKPOINT, "status.json"):
-        run.path(name).write_bytes(brief.path(name).read_bytes())
-    return run
+        (folder / name).write_bytes(run.path(name).read_bytes())
+    return Run(folder)
 
 
 def test_other_settings_are_refused_in_words(begun: Run) -> None:
@@ -186,9 +190,8 @@ def call(*arguments: object) -> int:
 
 
 @pytest.mark.slow
-def test_the_command_line_goes_on_too(
-    begun: Run, whole: Run, job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_line_goes_on_too(whole: Run, job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    begun = copy_of(whole, tmp_path / "begun")
     assert call("train", "--out", begun.root, "--resume", "--json") == 0
     assert json.loads(capsys.readouterr().out)["epochs"] == 6
     assert same(begun, whole)
