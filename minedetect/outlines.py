@@ -110,33 +110,26 @@ def _hectares(shape: BaseGeometry, to_degrees: Transformer) -> float:
     return abs(float(area_m2)) / M2_PER_HA
 
 
-def check_outlines(drawn: Sequence[Drawn], grid: GeoBox) -> list[Check]:
-    """Every check on the geometry of outlines."""
+def check_outlines(drawn: Sequence[Drawn], grid: GeoBox) -> tuple[list[Check], list[bool]]:
+    """Every check on the geometry of outlines.
+
+    Returns:
+        The checks, and of each outline whether the check of small ones names it.
+    """
     doubles = _doubles(drawn)
     overlaps = _overlaps(drawn, doubles, to_lonlat(grid))
-    alone = _alone(drawn, doubles, overlaps)
+    told = {n for group in doubles for n in group} | {n for _, a, b in overlaps.pairs for n in (a, b)}
+    alone = [d for number, d in enumerate(drawn) if number not in told]
     pixel_ha = pixel_hectares(grid)
-    return [
+    checks = [
         _outside(drawn, pixel_ha),
         _repairs(drawn),
         _duplicates(drawn, doubles),
         _overlap(drawn, overlaps),
         _too_small(alone, pixel_ha),
     ]
-
-
-def _alone(drawn: Sequence[Drawn], doubles: list[list[int]], overlaps: _Overlaps) -> list[Drawn]:
-    """Outlines that share no ground with another."""
-    told = {n for group in doubles for n in group} | {n for _, a, b in overlaps.pairs for n in (a, b)}
-    return [d for number, d in enumerate(drawn) if number not in told]
-
-
-def coarse(drawn: Sequence[Drawn], grid: GeoBox) -> list[bool]:
-    """Which outlines the check of small ones names as too small or thin for the pixels to follow."""
-    doubles = _doubles(drawn)
-    alone, pixel_ha = _alone(drawn, doubles, _overlaps(drawn, doubles, to_lonlat(grid))), pixel_hectares(grid)
-    named = {id(d) for d in alone if not d.beyond(pixel_ha) and _is_coarse(d, pixel_ha)}
-    return [id(d) in named for d in drawn]
+    small = {id(d) for d in alone if not d.beyond(pixel_ha) and _is_coarse(d, pixel_ha)}
+    return checks, [id(d) in small for d in drawn]
 
 
 def _outside(drawn: Sequence[Drawn], pixel_ha: float) -> Check:

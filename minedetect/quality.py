@@ -17,7 +17,7 @@ from minedetect.findings import Check, Verdict, counted, listed, worst
 from minedetect.grid import crs_name, describe, shape_of
 from minedetect.labels import Labels, Outline, outline_zones
 from minedetect.measure import zone_hectares
-from minedetect.outlines import Drawn, check_outlines, coarse, hidden, place
+from minedetect.outlines import Drawn, check_outlines, hidden, place
 from minedetect.raster import IGNORE, MINE, Mask, require_shape
 
 FEW_MINE_SHARE = 0.002
@@ -120,10 +120,12 @@ def check(subject: Subject) -> Quality:
         _edges(measured),
         _border(measured),
     ]
+    coarse: list[bool] = []
     if measured.drawn:
-        checks += check_outlines(measured.drawn, subject.grid) + check_attributes(measured.drawn)
+        found, coarse = check_outlines(measured.drawn, subject.grid)
+        checks += found + check_attributes(measured.drawn)
     checks += [Check("labels", "warning", note) for note in subject.labels.notes]
-    return Quality(tuple(checks), _figures(subject, measured))
+    return Quality(tuple(checks), _figures(subject, measured, coarse))
 
 
 def _measure(subject: Subject) -> _Measured:
@@ -151,7 +153,7 @@ def _measure(subject: Subject) -> _Measured:
     )
 
 
-def _figures(subject: Subject, measured: _Measured) -> dict[str, Any]:
+def _figures(subject: Subject, measured: _Measured, coarse: Sequence[bool]) -> dict[str, Any]:
     grid, border = subject.grid, measured.border
     return {
         "grid": describe(grid),
@@ -172,7 +174,7 @@ def _figures(subject: Subject, measured: _Measured) -> dict[str, Any]:
         "holes_ha": round(measured.holes_ha, 2),
         "edge_share": round(measured.edge_share, 6),
         "border_ha": {"wider": round(border.wider_ha, 2), "narrower": round(border.narrower_ha, 2)},
-        "polygons": [_drawn_json(d, c) for d, c in zip(measured.drawn, coarse(measured.drawn, grid), strict=True)],
+        "polygons": [_drawn_json(d, c) for d, c in zip(measured.drawn, coarse, strict=True)],
         "left_out": [outline_json(o) for o in subject.labels.left_out],
     }
 

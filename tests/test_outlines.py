@@ -80,7 +80,7 @@ def test_an_outline_on_the_other_side_of_the_earth_is_outside_every_image() -> N
     for name, grid in GRIDS.items():
         (drawn,) = laid(grid, far)
         assert drawn.outside_ha == drawn.hectares, name
-        assert "wholly beyond" in told(check_outlines((drawn,), grid), "outside").message
+        assert "wholly beyond" in told(check_outlines((drawn,), grid)[0], "outside").message
 
 
 squares = st.lists(
@@ -92,7 +92,7 @@ squares = st.lists(
 def test_shared_hectares_are_what_the_sum_has_too_much(places: list[tuple[float, float, float]]) -> None:
     grid = GRIDS["UTM"]
     outlines = [outline(grid, *where, index=n) for n, where in enumerate(places, start=1)]
-    found = told(check_outlines(laid(grid, *outlines), grid), "overlap")
+    found = told(check_outlines(laid(grid, *outlines), grid)[0], "overlap")
     shapes = np.array([o.geometry for o in outlines], dtype=object)
     crossings = [a & b for n, a in enumerate(shapes) for b in shapes[n + 1 :]]
     shared_ha = polygon_hectares(shapely.union_all([c for c in crossings if c.area > 0]))
@@ -108,7 +108,7 @@ def test_doubles_are_told_once_and_are_no_overlap(copies: int) -> None:
     first = outline(grid, 10, 10, 20)
     turned = shapely.Polygon(np.roll(shapely.get_coordinates(first.geometry)[:-1], 2, axis=0)[::-1])
     outlines = [first, *(replace(first, index=n, geometry=turned) for n in range(2, copies + 1))]
-    checks = check_outlines(laid(grid, *outlines), grid)
+    checks = check_outlines(laid(grid, *outlines), grid)[0]
     assert told(checks, "duplicates").message.startswith(f"{copies - 1} outline")
     assert told(checks, "overlap").verdict == "ok"
 
@@ -116,7 +116,7 @@ def test_doubles_are_told_once_and_are_no_overlap(copies: int) -> None:
 def test_many_outlines_are_checked() -> None:
     grid = GRIDS["UTM"]
     outlines = [outline(grid, c, r, 1.5, index=n) for n, (c, r) in enumerate(np.ndindex(40, 30), start=1)]
-    found = told(check_outlines(laid(grid, *outlines), grid), "overlap")
+    found = told(check_outlines(laid(grid, *outlines), grid)[0], "overlap")
     beside, above, across = 40 * 29, 39 * 30, 2 * 39 * 29
     assert found.verdict == "warning"
     assert f" and {beside + above + across - MOST_NAMED:,} more" in found.message
