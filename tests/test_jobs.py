@@ -153,8 +153,8 @@ def test_stop_takes_the_helpers_of_a_job_along(run: Run) -> None:
 
 def test_stop_keeps_what_the_job_said_last(run: Run) -> None:
     code = (
-        "import time; from minedetect.runs import open_run; run = open_run('demo'); print('at work', flush=True)\n"
-        "try: time.sleep(60)\n"
+        "import time; from minedetect.runs import open_run; run = open_run('demo')\n"
+        "try: print('at work', flush=True); time.sleep(60)\n"
         "except KeyboardInterrupt: run.write_status(run.status().model_copy("
         "update={'state': 'stopped', 'message': 'by itself'}))"
     )
