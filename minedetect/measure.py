@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -105,12 +106,7 @@ class PixelArea:
     """
 
     def __init__(self, grid: GeoBox) -> None:
-        self._shape = shape_of(grid)
-        rows, cols = (np.unique(np.linspace(0, n - 1, max(2, n // LATTICE_PX + 2))) for n in self._shape)
-        if len(rows) < 2 or len(cols) < 2:  # one row or column of pixels: extend the lattice past it
-            rows, cols = np.union1d(rows, rows + 1), np.union1d(cols, cols + 1)
-        area_m2 = _lattice_area_m2(grid, rows, cols)
-        self._area = RectBivariateSpline(rows, cols, area_m2, kx=min(3, len(rows) - 1), ky=min(3, len(cols) - 1))
+        self._area = _interpolated_area_m2(grid)
 
     def m2(self, window: Window) -> npt.NDArray[np.float64]:
         """Ground area of each pixel of a window: float64 (H, W), square metres."""
@@ -118,6 +114,15 @@ class PixelArea:
         cols = np.arange(window.col, window.col_end)
         area: npt.NDArray[np.float64] = self._area(rows, cols)
         return area
+
+
+@lru_cache(maxsize=64)  # every zone of a run lies on the same few grids
+def _interpolated_area_m2(grid: GeoBox) -> RectBivariateSpline:
+    rows, cols = (np.unique(np.linspace(0, n - 1, max(2, n // LATTICE_PX + 2))) for n in shape_of(grid))
+    if len(rows) < 2 or len(cols) < 2:  # one row or column of pixels: extend the lattice past it
+        rows, cols = np.union1d(rows, rows + 1), np.union1d(cols, cols + 1)
+    area_m2 = _lattice_area_m2(grid, rows, cols)
+    return RectBivariateSpline(rows, cols, area_m2, kx=min(3, len(rows) - 1), ky=min(3, len(cols) - 1))
 
 
 def _lattice_area_m2(

@@ -17,12 +17,18 @@ import matplotlib.image
 import numpy as np
 import psutil
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from minedetect import curves, runs, server
 from minedetect.curves import Epoch
 from minedetect.presets import settings_from
 from minedetect.runs import Run, Status
+
+# Each AppTest looks through all installed packages for components, which takes longer than most pages; once will do.
+setattr(  # noqa: B010 - a function of another package cannot be assigned to under strict typing
+    manifest_scanner, "scan_component_manifests", functools.cache(manifest_scanner.scan_component_manifests)
+)
 
 STEPS = ("prepare", "train", "predict", "change", "report")
 HOSTILE = ("{{7*7}}", "<script>alert(1)</script>", "$x$", "[a](javascript:alert(1))", ":material/home:")
