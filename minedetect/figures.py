@@ -95,7 +95,7 @@ def scale_bar(ax: Axes, grid: GeoBox, shape: tuple[int, ...], fontsize: float = 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all."""
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+        figure.savefig(temporary, format="png", pil_kwargs={"compress_level": 4})  # half the time of 6, 2 % larger
 
 
 def overlay(rgb: Rgb, chosen: Chosen, colour: str, opacity: float) -> Rgb:

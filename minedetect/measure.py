@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
-from scipy.interpolate import RectBivariateSpline
 from shapely.geometry.base import BaseGeometry
 
 from minedetect.errors import GridMismatch
 from minedetect.grid import WGS84, Window, on_earth, row_bands, shape_of, to_lonlat
+
+if TYPE_CHECKING:
+    from scipy.interpolate import RectBivariateSpline
 
 M2_PER_HA = 10_000.0
 LATTICE_PX = 64
@@ -118,6 +120,8 @@ class PixelArea:
 
 @lru_cache(maxsize=64)  # every zone of a run lies on the same few grids
 def _interpolated_area_m2(grid: GeoBox) -> RectBivariateSpline:
+    from scipy.interpolate import RectBivariateSpline  # 0.3 s that no child which only examines files should pay
+
     rows, cols = (np.unique(np.linspace(0, n - 1, max(2, n // LATTICE_PX + 2))) for n in shape_of(grid))
     if len(rows) < 2 or len(cols) < 2:  # one row or column of pixels: extend the lattice past it
         rows, cols = np.union1d(rows, rows + 1), np.union1d(cols, cols + 1)
@@ -262,13 +266,20 @@ def _best_threshold(
 
     The best threshold is always the value of a mine, and rare mines lie between two quantiles of all.
     """
-    steps = np.linspace(0, 1, 257)
-    cuts = np.unique(np.concatenate([np.quantile(values, steps), np.quantile(values[mine], steps)]))
-    bins = np.searchsorted(cuts, values, side="right") - 1
-    every, hits = (
-        np.bincount(bins[of], None if weights is None else weights[of], len(cuts))[::-1].cumsum()[::-1]
-        for of in (slice(None), mine)
-    )
-    iou = hits / np.maximum(every + hits[0] - hits, 1)
+    every, every_above = _ranked(values, weights)
+    mines, mines_above = _ranked(values[mine], None if weights is None else weights[mine])
+    cuts = np.unique(np.concatenate([v[np.linspace(0, len(v) - 1, 257).astype(int)] for v in (every, mines)]))
+    total, hits = every_above[np.searchsorted(every, cuts)], mines_above[np.searchsorted(mines, cuts)]
+    iou = hits / np.maximum(total + hits[0] - hits, 1)
     at = int(np.argmax(iou))
     return float(iou[at]), float(cuts[at])
+
+
+def _ranked(
+    values: npt.NDArray[np.float32], weights: npt.NDArray[np.float64] | None
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
+    """Values in rising order, and what each weighs with all above it; beyond the highest is nothing."""
+    if weights is None:
+        return np.sort(values), np.arange(len(values), -1, -1)
+    order = np.argsort(values)
+    return values[order], np.append(weights[order][::-1].cumsum()[::-1], 0)
