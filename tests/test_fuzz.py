@@ -31,7 +31,7 @@ HURTS = {"bit": 0.2, "byte": 0.3, "run": 0.1, "put in": 0.1, "take out": 0.1, "b
 HEADER_BYTES = 600
 """Half of all damage falls here, where the structure is; the rest anywhere."""
 LONGEST_BYTES = 40
-FEW, MANY = 32, 1000
+FEW, MANY = 16, 1000
 
 
 def mutant(content: bytes, seed: int) -> bytes:
