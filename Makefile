@@ -11,7 +11,7 @@ app: install
 	$(BIN)/minedetect app --port $(PORT)
 
 # Two workers of one thread each: more threads than cores would wait for one another.
-PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: install
 	$(PYTEST)

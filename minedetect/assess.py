@@ -88,7 +88,12 @@ def block_of(scene: Scene, window: Window, detector: Detector, settings: Inferen
 
 
 def validation_blocks(prepared: Prepared, detectors: Sequence[Detector], settings: InferenceSettings) -> list[Block]:
-    """All validation blocks with the probabilities of the network of their fold, which did not learn there."""
+    """All validation blocks with the probabilities of the network of their fold, which did not learn there.
+
+    Where there is one split only, none of the networks learned there, and all judge together.
+    """
+    if not prepared.split.further:
+        detectors = [together(detectors)]
     return [
         block_of(scene, window, detector, settings)
         for fold, detector in zip(prepared.split.folds, detectors, strict=True)
@@ -217,7 +222,9 @@ def assess_training(
         evaluation.content["test"] = assess(tested, calibration, threshold, names).content
     chosen = ["epoch", "calibration", *(() if settings.threshold else ("threshold",))]
     evaluation.content["chosen_on_validation"] = chosen
-    evaluation.content["note"] = choice_note(chosen, evaluation.content.get("test")) + _folds_note(len(detectors))
+    evaluation.content["note"] = choice_note(chosen, evaluation.content.get("test")) + _folds_note(
+        len(prepared.split.folds)
+    )
     return calibration, evaluation
 
 

@@ -21,6 +21,13 @@ from rasterio.io import MemoryFile
 hypothesis.settings.register_profile("laws", derandomize=True, database=None, deadline=None, max_examples=20)
 hypothesis.settings.load_profile("laws")
 
+FIRST = {"test_fuzz": 0, "test_hostile": 1, "test_demo": 2, "test_resume": 3, "test_browser": 4}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that fork go first, while there is little to copy, then the longest, so that none is left for the end."""
+    items.sort(key=lambda item: FIRST.get(item.path.stem, len(FIRST)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

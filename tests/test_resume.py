@@ -208,7 +208,7 @@ def test_the_command_line_goes_on_too(whole: Run, job: Job, tmp_path: Path, caps
 
 @pytest.mark.slow
 def test_trainings_killed_at_any_moment_go_on_to_the_same_model(job: Job, tmp_path: Path) -> None:
-    """Five real trainings, each killed with -9 again and again until it once comes through."""
+    """Five real trainings, each killed with -9, and one of them once more while it went on."""
     dice, went_on = random.Random(1), 0
     long = [*FLAGS[: FLAGS.index("--epochs")], *FLAGS[FLAGS.index("--epochs") + 2 :], "--epochs", "40"]
     scene = ["train", "--scene", str(job.before), str(job.labels), "--checkpoint-s", "0", *long]
@@ -220,7 +220,8 @@ def test_trainings_killed_at_any_moment_go_on_to_the_same_model(job: Job, tmp_pa
         run = Run(tmp_path / f"killed{number}")
         start = [*line, *scene, "--out", str(run.root)]
         killed = _killed(start, run, dice.uniform(0.5, 6.0), environment)
-        killed += _killed([*line, "resume", str(run.root)], run, dice.uniform(0.5, 6.0), environment)
+        if number == 0:
+            killed += _killed([*line, "resume", str(run.root)], run, dice.uniform(0.5, 6.0), environment)
         assert killed
         subprocess.run([*line, "resume", str(run.root)], check=True, env=environment, capture_output=True)
         assert same(run, whole)
