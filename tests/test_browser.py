@@ -183,6 +183,8 @@ def test_a_real_training_is_started_reloaded_stopped_and_resumed(page: Page, add
     try:
         page.goto(f"{address}/train?run=finished")
         page.get_by_label("Name of the run").fill("real")
+        page.get_by_role("slider", name="Width of the network").press("Home")
+        expect(page.get_by_text("Width of the network 4 instead of 16")).to_be_visible()
         page.get_by_role("button", name="Start training").click()
         expect(page).to_have_url(f"{address}/train?run=real")
         expect(ours.get_by_role("button", name="Stop")).to_be_in_viewport()

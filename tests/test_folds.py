@@ -215,6 +215,7 @@ def test_several_networks_of_the_same_ground_judge_it_together(pair: Run) -> Non
         assert len(read_metrics(pair.path(f"folds/{number}/{METRICS}"))) == 3
 
 
+@pytest.mark.slow
 def test_a_network_trained_alone_is_the_first_of_several(
     pair: Run, files: list[SceneFiles], several: Settings, tmp_path: Path
 ) -> None:

@@ -74,11 +74,12 @@ def test_one_can_stop_waiting(tmp_path: Path) -> None:
 
 def test_never_two_at_once_and_in_order_of_coming(tmp_path: Path) -> None:
     order: list[int] = []
-    inside = threading.Semaphore(1)
+    inside, all_there = threading.Semaphore(1), threading.Event()
 
     def work(number: int) -> None:
         with turn(tmp_path, str(number), len):
             assert inside.acquire(blocking=False)
+            assert all_there.wait(60)
             order.append(number)
             time.sleep(0.02)
             inside.release()
@@ -87,7 +88,9 @@ def test_never_two_at_once_and_in_order_of_coming(tmp_path: Path) -> None:
     for number in range(4):
         threads.append(threading.Thread(target=work, args=(number,)))
         threads[-1].start()
-        time.sleep(0.05)
+        while len(list(tmp_path.glob("*.ticket"))) <= number:
+            time.sleep(0.01)
+    all_there.set()
     for thread in threads:
         thread.join()
     assert order == [0, 1, 2, 3]
