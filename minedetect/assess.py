@@ -88,12 +88,7 @@ def block_of(scene: Scene, window: Window, detector: Detector, settings: Inferen
 
 
 def validation_blocks(prepared: Prepared, detectors: Sequence[Detector], settings: InferenceSettings) -> list[Block]:
-    """All validation blocks with the probabilities of the network of their fold, which did not learn there.
-
-    Where there is one split only, none of the networks learned there, and all judge together.
-    """
-    if not prepared.split.further:
-        detectors = [together(detectors)]
+    """All validation blocks with the probabilities of the network of their fold, which did not learn there."""
     return [
         block_of(scene, window, detector, settings)
         for fold, detector in zip(prepared.split.folds, detectors, strict=True)
@@ -222,9 +217,7 @@ def assess_training(
         evaluation.content["test"] = assess(tested, calibration, threshold, names).content
     chosen = ["epoch", "calibration", *(() if settings.threshold else ("threshold",))]
     evaluation.content["chosen_on_validation"] = chosen
-    evaluation.content["note"] = choice_note(chosen, evaluation.content.get("test")) + _folds_note(
-        len(prepared.split.folds)
-    )
+    evaluation.content["note"] = choice_note(chosen, evaluation.content.get("test")) + _folds_note(len(detectors))
     return calibration, evaluation
 
 

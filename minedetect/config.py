@@ -127,15 +127,6 @@ class ModelSettings(SettingsGroup):
             "and is about the square of it quicker.",
         ),
     ] = 1
-    networks: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=10,
-            description="Networks that learn from the same ground in turn, each from its own start; the model "
-            "averages them: steadier, and so many times the work.",
-        ),
-    ] = 1
     init: Annotated[str, Field(description="A local model file whose weights seed the network.")] = ""
 
 

@@ -1,4 +1,4 @@
-"""The networks of a run, one, several or one a fold: trained beside their checkpoints, the best model so far kept."""
+"""The networks of a run, one or one a fold: trained with checkpoints beside them, the best model so far kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import psutil
 
 from minedetect import calibrate, health, model, train
@@ -40,8 +39,8 @@ log = logging.getLogger(__name__)
 
 LEARNING = (ModelSettings, OptimizerSettings, AugmentationSettings, TileSettings, SeedSettings)
 """Settings that decide what is learned."""
-MAY_CHANGE = ("epochs", "early_stop_epochs", "checkpoint_s", "devices", "init", "networks")
-"""Those of them that may differ when a training goes on: how long, on how many devices, and beside how many others."""
+MAY_CHANGE = ("epochs", "early_stop_epochs", "checkpoint_s", "devices", "init")
+"""Those of them that may differ when a training goes on: how long, and on how many devices."""
 LARGEST_IN_MEMORY = 0.5
 """Scenes are kept in memory up to this share of what is free; beyond it they are mapped from disk."""
 
@@ -56,24 +55,19 @@ class Following:
 
 
 def fit_folds(run: Run, prepared: Prepared, settings: Settings, following: Following) -> list[train.Trained]:
-    """Train the network of each fold, or several on the only split, one after another.
+    """Train the network of each fold, one after another.
 
     Raises:
         Cancelled: somebody asked to stop; what there is can be gone on from.
         SettingError: several networks on several devices.
     """
-    folds = prepared.split.folds
-    if len(folds) < settings.folds:
-        log.info("--folds is %d; there are places for %d: so many networks are trained.", settings.folds, len(folds))
-    splits = folds if len(folds) > 1 else folds * settings.networks
-    count = len(splits)
+    count = len(prepared.split.folds)
     if count > 1 and (settings.devices > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1):
-        raise SettingError(
-            f"Several networks ({'--folds' if len(folds) > 1 else '--networks'}) are trained on one device. "
-            "Choose --folds 1 and --networks 1, or --devices 1."
-        )
+        raise SettingError("Several networks (--folds) are trained on one device. Choose --folds 1 or --devices 1.")
+    if count < settings.folds:
+        log.info("--folds is %d; there are places for %d: so many networks are trained.", settings.folds, count)
     trained: list[train.Trained] = []
-    for number, split in enumerate(splits, start=1):
+    for number, split in enumerate(prepared.split.folds, start=1):
         fold = Fold(run, number, count)
         if trained and following.stop():
             raise Cancelled(f"Stopped on request before the training{fold}; going on begins there.")
@@ -168,19 +162,10 @@ def _model_so_far(run: Run, prepared: Prepared, settings: Settings, bests: Seque
         net = UNet(len(prepared.contract.names), settings.width, settings.coarsen)
         net.load_state_dict({name: tensor.cpu() for name, tensor in best.weights.items()})
         detectors.append(Detector(net, settings.width, prepared.contract))
-    raw, mine = _judged_so_far(bests, apart=bool(prepared.split.further))
+    raw, mine = (np.concatenate([getattr(best, of) for best in bests]) for of in ("raw", "mine"))
     calibration, best = calibrate.fit(raw, mine.astype(np.uint8)), bests[-1]
     about = {"finished": False, "best_epoch": best.epoch, "validation": {"iou": round(best.iou, 4)}}
     return together(detectors).calibrated(calibration, provenance_of(run, prepared, settings) | about)
-
-
-def _judged_so_far(bests: Sequence[Best], apart: bool) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Probabilities and labels of validation pixels: those of each network where each has its own, else their mean."""
-    if apart:
-        return np.concatenate([best.raw for best in bests]), np.concatenate([best.mine for best in bests])
-    last = bests[-1]
-    same = [best.raw for best in bests if np.array_equal(best.mine, last.mine)]  # fewer tiles at once draw others
-    return np.mean(same, axis=0, dtype=np.float32), last.mine
 
 
 def provenance_of(run: Run, prepared: Prepared, settings: Settings) -> dict[str, Any]:

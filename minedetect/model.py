@@ -194,7 +194,7 @@ def start_net(settings: ModelSettings, contract: BandContract) -> UNet:
     if not isinstance(seed.net, UNet):
         raise ModelError(
             f"{settings.init} holds {len(parts_of(seed.net))} networks; training starts from one. "
-            "Give a model of one network, trained with --folds 1 and --networks 1."
+            "Give a model that was trained with --folds 1."
         )
     theirs, ours = (seed.width, seed.net.coarsen), (settings.width, settings.coarsen)
     if theirs != ours or seed.contract.names != contract.names:

@@ -64,14 +64,14 @@ def work_of(split: Mapping[str, Any], settings: Settings) -> Work:
 
 
 def foretold_s(pace: Pace, work: Work, epochs: int) -> float:
-    """Seconds that so many epochs take, those of all networks together, validation after each one included."""
+    """Seconds that so many epochs take, validation after each one included."""
     return epochs * (work.learned / pace.learned_per_s + work.judged / pace.judged_per_s)
 
 
 def deciding(settings: Settings) -> dict[str, Any]:
     """The settings that decide the pace."""
     groups = (ModelSettings, AugmentationSettings, DeviceSettings)
-    names = [*OTHERS, *(name for group in groups for name in group.model_fields if name not in ("init", "networks"))]
+    names = [*OTHERS, *(name for group in groups for name in group.model_fields if name != "init")]
     return {name: getattr(settings, name) for name in names}
 
 

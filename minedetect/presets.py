@@ -108,11 +108,6 @@ def _require_sense(settings: Settings) -> None:
             f"--validation-share {settings.validation_share:g} and --test-share {settings.test_share:g} leave "
             f"{1 - held:.0%} of the mine area to learn from. Together they may be {MOST_HELD:g} at most."
         )
-    if settings.folds > 1 and settings.networks > 1:
-        raise SettingError(
-            f"--folds {settings.folds} trains a network a fold already. Choose --networks 1, or --folds 1 for "
-            f"{settings.networks} networks that learn from the same ground."
-        )
     if settings.tile_px <= DEEPEST * settings.coarsen:
         raise SettingError(
             f"Tiles of --tile-px {settings.tile_px} are a single value in the network's deepest stage with --coarsen "

@@ -189,77 +189,9 @@ def test_a_stopped_training_of_folds_goes_on_to_the_same_model(
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-@pytest.fixture(scope="module")
-def several(settings: Settings) -> Settings:
-    """Two networks of the same ground."""
-    return settings.model_copy(update={"folds": 1, "networks": 2})
-
-
-@pytest.fixture(scope="module")
-def pair(files: list[SceneFiles], several: Settings, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    run = Run(tmp_path_factory.mktemp("pairs") / "pair")
-    train_run(run, files, several)
-    return run
-
-
-def test_several_networks_of_the_same_ground_judge_it_together(pair: Run) -> None:
-    """Each starts elsewhere; calibration, threshold and scores are those of their mean."""
-    detector, evaluation = load(pair.path(MODEL)), pair.read_json(EVALUATION)
-    first, second = parts_of(detector.net)
-    assert not torch.equal(first.head.weight, second.head.weight)
-    split = pair.read_json(SPLIT)
-    assert "further_folds" not in split
-    assert evaluation["blocks"] == sum(bool(scene["validation"]) for scene in split["scenes"].values())
-    assert "did not learn there" not in evaluation["note"]
-    for number in (1, 2):
-        assert len(read_metrics(pair.path(f"folds/{number}/{METRICS}"))) == 3
-
-
-@pytest.mark.slow
-def test_a_network_trained_alone_is_the_first_of_several(
-    pair: Run, files: list[SceneFiles], several: Settings, tmp_path: Path
-) -> None:
-    alone = Run(tmp_path / "alone")
-    train_run(alone, files, several.model_copy(update={"networks": 1}))
-    first, second = parts_of(load(pair.path(MODEL)).net)
-    only = load(alone.path(MODEL)).net.state_dict()
-    assert all(torch.equal(only[name], weight) for name, weight in first.state_dict().items())
-    train_run(alone, files, several.model_copy(update={"networks": 1, "seed": several.seed + 1}))
-    only = load(alone.path(MODEL)).net.state_dict()
-    assert all(torch.equal(only[name], weight) for name, weight in second.state_dict().items())
-
-
-@pytest.mark.slow
-def test_a_stopped_training_of_several_goes_on_and_can_be_given_one_more(
-    pair: Run, files: list[SceneFiles], several: Settings, tmp_path: Path
-) -> None:
-    run = Run(tmp_path / "stopped")
-
-    def listen(step: str, done: int, _total: int) -> None:
-        if step == "train" and done == 4:
-            raise Cancelled
-
-    with pytest.raises(Cancelled):
-        train_run(run, files, several, listen)
-    assert len(parts_of(load(run.path(MODEL)).net)) == 2, "as far as they are"
-    resume_run(run, settings_to_resume(run, {}))
-    ours, theirs = (load(one.path(MODEL)).net.state_dict() for one in (run, pair))
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    resume_run(run, settings_to_resume(run, {"networks": 3}))
-    more = load(run.path(MODEL)).net.state_dict()
-    assert len(more) == len(theirs) * 3 // 2
-    assert all(torch.equal(more[name], theirs[name]) for name in theirs)
-
-
-def test_folds_and_several_networks_of_the_same_ground_exclude_each_other() -> None:
-    with pytest.raises(SettingError, match="--networks 1, or --folds 1 for 2 networks"):
-        settings_from({"folds": 3, "networks": 2}, gpu=False)
-
-
-@pytest.mark.parametrize("kind", ["settings", "several"])
 def test_several_networks_want_one_device(
-    kind: str, files: list[SceneFiles], tmp_path: Path, monkeypatch: Any, request: pytest.FixtureRequest
+    files: list[SceneFiles], settings: Settings, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(SettingError, match="--folds 1 and --networks 1, or --devices 1"):
-        train_run(Run(tmp_path / "r"), files, request.getfixturevalue(kind))
+    with pytest.raises(SettingError, match="--folds 1 or --devices 1"):
+        train_run(Run(tmp_path / "r"), files, settings)

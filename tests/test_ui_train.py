@@ -88,28 +88,6 @@ def test_a_training_at_work_shows_figures_curves_health_and_stop(home: Path) -> 
     assert primary(at) == []
 
 
-def test_of_several_networks_the_one_at_work_is_shown_and_all_count(home: Path) -> None:
-    run = training(home)
-    asked = {**CONFIG, "settings": {**CONFIG["settings"], "networks": 3}}
-    run.write_json(runs.CONFIG, asked)
-    lines = run.path(runs.METRICS).read_bytes()
-    for number in (1, 2):
-        folder = run.path(f"{runs.FOLDS_FOLDER}/{number}")
-        folder.mkdir(parents=True)
-        (folder / runs.METRICS).write_bytes(lines)
-    at = opened("train", run="demo")
-    assert not at.exception
-    shown_now = metrics(at)
-    assert (shown_now["Network"], shown_now["Epoch"]) == ("2 of 3", "12 of 60")
-    assert shown_now["Time left, at most"] == "11 min", "48 epochs of this one and 60 of the next, 6 s each"
-    run_in_state(home, "stopped")
-    assert "Network 2 of 3 has 12 epochs; they and the networks before it are kept." in plain(
-        opened("train", run="demo")
-    )
-    run_in_state(home, "done")
-    assert metrics(opened("train", run="demo"))["Trained for"] == "2 min"
-
-
 def test_the_best_epoch_is_marked(home: Path) -> None:
     training(home, epochs=3)
     charts = opened("train", run="demo").get("plotly_chart")

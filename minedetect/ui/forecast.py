@@ -119,9 +119,7 @@ def sentence(seen: Pace, work: Work | None, settings: Settings) -> str:
     if work is None:
         return f"About {rate} {where}. How many tiles there are is known when the files are checked."
     epochs = words.counted(settings.epochs, "epoch")
-    if settings.networks > 1:
-        epochs = f"{settings.networks} networks of {epochs}"
-    lasts = words.duration(pace.foretold_s(seen, work, settings.networks * settings.epochs))
+    lasts = words.duration(pace.foretold_s(seen, work, settings.epochs))
     told = (
         f"**About {lasts}** for {epochs} of {words.counted(work.learned, 'tile')} {where}, validation included, "
         f"at {rate}. Training ends earlier where the IoU no longer gets better; preparing and predicting come on top."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
 import streamlit as st
@@ -12,7 +11,7 @@ from minedetect import health
 from minedetect.config import Settings
 from minedetect.curves import Epoch, of_older_version, read_metrics
 from minedetect.presets import settings_from
-from minedetect.runs import CONFIG, EVALUATION, FOLDS_FOLDER, METRICS, Run, Status
+from minedetect.runs import CONFIG, EVALUATION, METRICS, Run, Status
 from minedetect.trends import best
 from minedetect.ui import charts, frame, results, watch, words
 
@@ -53,10 +52,7 @@ def _figures(run: Run, status: Status, history: Sequence[Epoch]) -> None:
         st.caption(words.OLDER_CURVES if of_older_version(run.path(METRICS)) else usual)
         return
     settings = asked(run)
-    number, count = watch.networks(run)
-    before = [read_metrics(run.path(f"{FOLDS_FOLDER}/{n}/{METRICS}")) for n in range(1, number)]
-    lasted_s = sum(row.seconds for rows in (*before, history) for row in rows)
-    _speed(status, history, Plan(settings.epochs if settings else status.total, number, count, lasted_s))
+    _speed(status, history, settings.epochs if settings else status.total)
     charts.curves(history)
     if settings:
         _health(health.signs(history, settings))
@@ -73,37 +69,24 @@ def asked(run: Run) -> Settings | None:
     return None
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What was asked for, and how far it is: epochs of each network, which is at work, of how many, seconds so far."""
-
-    epochs: int
-    network: int
-    networks: int
-    lasted_s: float
-
-
-def _speed(status: Status, history: Sequence[Epoch], plan: Plan) -> None:
+def _speed(status: Status, history: Sequence[Epoch], epochs: int) -> None:
     last, kept = history[-1], best(history)
     with st.container(horizontal=True, gap="medium"):
-        if plan.networks > 1:
-            st.metric("Network", f"{plan.network} of {plan.networks}", width="content")
-        st.metric("Epoch", f"{last.epoch} of {plan.epochs}", width="content")
+        st.metric("Epoch", f"{last.epoch} of {epochs}", width="content")
         st.metric("Best IoU", f"{kept.iou:.2f} (epoch {kept.epoch})" if kept else words.UNKNOWN, width="content")
         st.metric("Patches per second", f"{last.patches_per_s:.3g}", width="content")
         st.metric("Memory", words.size(int(1e6 * last.memory_mb)), width="content")
         if status.state == "running" and status.step == "train":
-            left = words.duration(left_s(history, plan))
+            left = words.duration(left_s(history, epochs))
             told = "If every epoch is needed; training ends earlier where the IoU no longer gets better."
             st.metric("Time left, at most", left, help=told, width="content")
         elif status.state == "done":
-            st.metric("Trained for", words.duration(plan.lasted_s), width="content")
+            st.metric("Trained for", words.duration(sum(row.seconds for row in history)), width="content")
 
 
-def left_s(history: Sequence[Epoch], plan: Plan) -> float:
-    """Seconds until all epochs of all networks are done, at the pace of the recent ones."""
-    epochs = max(0, plan.epochs - history[-1].epoch) + (plan.networks - plan.network) * plan.epochs
-    return epochs * fmean(row.seconds for row in history[-RECENT:])
+def left_s(history: Sequence[Epoch], epochs: int) -> float:
+    """Seconds until all epochs are done, at the pace of the recent ones."""
+    return max(0, epochs - history[-1].epoch) * fmean(row.seconds for row in history[-RECENT:])
 
 
 def _health(signs: Sequence[health.Sign]) -> None:

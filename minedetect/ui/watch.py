@@ -8,8 +8,8 @@ import streamlit as st
 
 from minedetect import jobs
 from minedetect.curves import of_older_version, read_metrics
-from minedetect.runs import CONFIG, EVALUATION, FOLDS_FOLDER, METRICS, Run, State, Status
-from minedetect.ui import frame, results, words
+from minedetect.runs import EVALUATION, METRICS, Run, State, Status
+from minedetect.ui import frame, words
 
 EVERY_S = 1.0
 
@@ -106,14 +106,6 @@ def _resume(run: Run, main: bool) -> None:
         st.rerun()
 
 
-def networks(run: Run) -> tuple[int, int]:
-    """Which of a run's networks the curves are of, and how many were asked for on the same ground."""
-    asked = results.part(results.read(run, CONFIG) or {}, "settings")
-    count = int(words.number(asked.get("networks")) or 1)
-    begun = [n for n in range(1, count + 1) if run.has(f"{FOLDS_FOLDER}/{n}/{METRICS}")]
-    return max(begun, default=1), count
-
-
 def resumption(run: Run) -> str:
     """Where a run goes on when it is resumed, as Markdown."""
     if run.has(EVALUATION):
@@ -127,13 +119,7 @@ def resumption(run: Run) -> str:
         return "No epoch of its training was finished. **Resume** begins with the first one."
     last = history[-1].epoch
     kept = "The first epoch of its training is" if last == 1 else f"The first {last} epochs of its training are"
-    number, count = networks(run)
-    if count == 1:
-        return f"{kept} kept. **Resume** goes on with epoch {last + 1}."
-    return (
-        f"Network {number} of {count} has {words.counted(last, 'epoch')}; they and the networks before it are kept. "
-        "**Resume** goes on with the next epoch, or with the next network where this one is done."
-    )
+    return f"{kept} kept. **Resume** goes on with epoch {last + 1}."
 
 
 def _start_anew(run: Run, main: bool) -> None:
