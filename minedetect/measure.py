@@ -118,7 +118,7 @@ class PixelArea:
         return area
 
 
-@lru_cache(maxsize=64)  # every zone of a run lies on the same few grids
+@lru_cache(maxsize=16)  # the zones of a run lie on the same few grids
 def _interpolated_area_m2(grid: GeoBox) -> RectBivariateSpline:
     from scipy.interpolate import RectBivariateSpline  # 0.3 s that no child which only examines files should pay
 
