@@ -11,13 +11,13 @@ app: install
 	$(BIN)/minedetect app --port $(PORT)
 
 # Two workers of one thread each: more threads than cores would wait for one another.
-PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 test: install
 	$(PYTEST)
 
 slow: install
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow --no-loadscope-reorder
 
 check: install
 	$(BIN)/ruff format --check .

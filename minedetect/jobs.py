@@ -50,6 +50,8 @@ AUTOGROUP = "/proc/{}/autogroup"
 """Where Linux keeps the priority of a session as a whole, see sched(7)."""
 GRACE_S = 3.0
 """How long a job may take to end by itself after it was asked to."""
+KILLED_S = 2.0
+"""How long a job that was killed may take to be gone."""
 START_LOCK = ".start.lock"
 GONE = ".deleted-"
 """Begins the name of a run on its way out; hidden, so no list of runs shows it."""
@@ -142,7 +144,7 @@ def stop(run: Run) -> None:
     _signal(status.pid, signal.SIGINT)
     if not _ended(status, GRACE_S):
         _signal(status.pid, signal.SIGKILL)
-        _ended(status, GRACE_S)
+        _ended(status, KILLED_S)
     after = run.status()
     if after.state in ACTIVE:
         message = "Stopped on request. Files of finished steps are kept."
