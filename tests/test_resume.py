@@ -1,4 +1,4 @@
-"""A run that ended early goes on to what it would have become."""
+"""A run that ended early goes on to what it would have become. Whole trainings, so marked slow."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from minedetect.presets import settings_from
 from minedetect.resume import resume_run, settings_to_resume
 from minedetect.runs import CHECKPOINT, CONFIG, EVALUATION, METRICS, MODEL, Run
 from minedetect.scenes import SceneFiles
+
+pytestmark = pytest.mark.slow
 
 QUICK = {
     "preset": "cpu",
@@ -81,7 +83,6 @@ def stop_in_epoch(number: int) -> Any:
     return listen
 
 
-@pytest.mark.slow
 def test_a_stopped_training_goes_on_to_the_same_model(
     whole: Run, files: list[SceneFiles], settings: Settings, tmp_path: Path
 ) -> None:
@@ -104,7 +105,6 @@ def test_a_stopped_training_goes_on_to_the_same_model(
     assert "Training goes on after 2 epochs and 0 tiles." in run.path("log.txt").read_text()
 
 
-@pytest.mark.slow
 def test_a_finished_training_can_be_given_more_epochs(
     whole: Run, files: list[SceneFiles], settings: Settings, tmp_path: Path
 ) -> None:
@@ -115,7 +115,6 @@ def test_a_finished_training_can_be_given_more_epochs(
     assert same(run, whole)
 
 
-@pytest.mark.slow
 def test_a_run_goes_on_after_training_without_training_again(job: Job, settings: Settings, tmp_path: Path) -> None:
     run, trained = Run(tmp_path / "r"), list[str]()
 
@@ -189,7 +188,6 @@ def call(*arguments: object) -> int:
     return int(ended.value.code or 0)
 
 
-@pytest.mark.slow
 def test_the_command_line_goes_on_too(whole: Run, job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     begun = copy_of(whole, tmp_path / "begun")
     assert call("train", "--out", begun.root, "--resume", "--json") == 0
@@ -206,7 +204,6 @@ def test_the_command_line_goes_on_too(whole: Run, job: Job, tmp_path: Path, caps
     assert "--batch 4, now it is 3" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_trainings_killed_at_any_moment_go_on_to_the_same_model(job: Job, tmp_path: Path) -> None:
     """Five real trainings, each killed with -9, and one of them once more while it went on."""
     dice, went_on = random.Random(1), 0

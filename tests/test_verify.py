@@ -121,7 +121,7 @@ def reseal(run: Run, name: str) -> None:
     run.write_json(MANIFEST, manifest)
 
 
-@pytest.mark.parametrize("which", ["compared", "applied"])
+@pytest.mark.parametrize("which", ["compared", pytest.param("applied", marks=pytest.mark.slow)])
 def test_a_run_left_alone_is_intact_and_every_file_is_vouched_for(
     which: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -142,6 +142,7 @@ def test_a_run_left_alone_is_intact_and_every_file_is_vouched_for(
     assert verify_run(Run(tmp_path / "elsewhere")).intact
 
 
+@pytest.mark.slow
 def test_the_artifacts_themselves_name_their_run_and_what_they_rest_on(applied: Run) -> None:
     inputs = applied.read_json(MANIFEST)["inputs"]
     wanted = {"mask.tif": "image", "prediction_2016.tif": "before", "probability_2025.tif": "after"}
@@ -174,6 +175,7 @@ def test_a_flipped_byte_of_any_artifact_is_found_there_and_nowhere_else(plain: R
     assert verify_run(plain).intact
 
 
+@pytest.mark.slow
 def test_a_figure_is_not_needed_to_find_flipped_bytes_of_a_whole_run(applied: Run, tmp_path: Path) -> None:
     shutil.copytree(applied.root, tmp_path / "run")
     run = Run(tmp_path / "run")
@@ -266,6 +268,7 @@ def test_a_summary_edited_by_hand_is_caught_though_the_manifest_was_edited_to_ma
     assert not found.intact
 
 
+@pytest.mark.slow
 def test_rows_of_mines_must_add_up(applied: Run, tmp_path: Path) -> None:
     shutil.copytree(applied.root, tmp_path / "run")
     run = Run(tmp_path / "run")
@@ -384,6 +387,7 @@ def test_the_command_says_one_line_a_finding_and_ends_with_2(own: Run, capsys: p
     assert "There is no folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_scores_on_the_image_a_model_learned_from_are_called_dependent(applied: Run) -> None:
     summary = applied.read_json(SUMMARY)
     (note,) = [note for note in summary["notes"] if "no independent test" in note]
