@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PORT ?= 8501
 
-.PHONY: app test slow check format install clean
+.PHONY: app test slow all-tests check format install clean
 
 app: install
 	$(BIN)/minedetect app --port $(PORT)
@@ -18,6 +18,10 @@ test: install
 
 slow: install
 	$(PYTEST) -m slow --no-loadscope-reorder
+
+# Both in one go: what several tests share is made once.
+all-tests: install
+	$(PYTEST) -m "not gpu" --no-loadscope-reorder
 
 check: install
 	$(BIN)/ruff format --check .

@@ -21,7 +21,7 @@ from rasterio.io import MemoryFile
 hypothesis.settings.register_profile("laws", derandomize=True, database=None, deadline=None, max_examples=20)
 hypothesis.settings.load_profile("laws")
 
-# Files of slow tests that begin first, where workers take files in this order (--no-loadscope-reorder).
+# Files that begin first, where workers take files in this order (--no-loadscope-reorder).
 FIRST = {"test_fuzz": 0, "test_hostile": 1, "test_demo": 2, "test_resume": 3, "test_browser": 4}
 
 
