@@ -130,6 +130,17 @@ def test_choosing_another_preset_loses_nothing_that_no_preset_speaks_of(home: Pa
     assert (widget(at, "tile_px").value, widget(at, "epochs").value) == (128, 15)
 
 
+def test_no_preset_at_all_leaves_what_was_chosen(home: Path) -> None:
+    """A browser sends it now and then; it must not become the name of a preset."""
+    at = opened("train", main=True)
+    at.segmented_control(key="preset").set_value("fast").run()
+    at.select_slider(key="epochs").set_value(3).run()
+    at.segmented_control(key="preset").set_value(None).run()
+    assert not [told for told in alerts(at) if "preset" in told]
+    assert at.segmented_control(key="preset").value == "fast"
+    assert widget(at, "epochs").value == 3
+
+
 def test_what_the_widgets_show_is_what_the_command_line_makes_of_it(home: Path, started: Started) -> None:
     at = opened("train", main=True)
     at.segmented_control(key="preset").set_value("places").run()

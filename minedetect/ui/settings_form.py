@@ -150,7 +150,9 @@ def _preset(kept_in: Kept, values: kept.Values) -> None:
 
     def fill() -> None:
         with frame.in_words():
-            kept_in.fill(drafting.shown(key))
+            preset = drafting.shown(key)
+            if preset in names:  # none of them comes along where a page is left and another one is not yet drawn
+                kept_in.fill(preset)
 
     st.segmented_control("Preset", names, required=True, key=key, on_change=fill, help=describe("preset"))
     because = "" if chosen == used else f"On this computer that is **{used}**. "
