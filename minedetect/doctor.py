@@ -41,10 +41,10 @@ def examine(settings: TrainingSettings) -> dict[str, Any]:
         Detector(net, settings.width, BandContract(BANDS, "reflectance", zero, one, 10.0)), device, False
     )
     pixels = np.random.default_rng(0).random((4, len(BANDS), 256, 256), dtype=np.float32)
-    network.probability(pixels[0])  # the first call prepares kernels
+    network.everywhere(pixels[0])  # the first call prepares kernels
     started = time.perf_counter()
     for one in pixels:
-        network.probability(one)
+        network.everywhere(one)
     seconds = (time.perf_counter() - started) / len(pixels)
     pace = probe(settings, len(BANDS))
     folder = home()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import copy
+from collections import defaultdict
+from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from minedetect.augment import turn, turn_back
+from minedetect.cpu_layers import LEAST_CHANNELS, Banded, Rise, Scratch, Winograd
 from minedetect.devices import Device
-from minedetect.model import FACTOR_PX, Detector, Net, on_device, parts_of
+from minedetect.grid import Window, whole
+from minedetect.model import FACTOR_PX, Detector, Net, UNet, on_device, parts_of
 from minedetect.raster import MINE, Float
 from minedetect.windows import Network
 
@@ -68,6 +73,113 @@ def _reach(block: nn.Module) -> int:
     return sum(int(layer.kernel_size[0]) // 2 for layer in block.modules() if isinstance(layer, nn.Conv2d))
 
 
+class QuickUNet(nn.Module):
+    """A U-Net for prediction alone: the way up is computed only where its logits are asked for.
+
+    The margin that the deepest stage needs is far wider than what the shallow ones of the way up do, and these hold
+    most of the work.
+
+    Args:
+        part: folded, on its device, in its precision.
+        rooms: memory for results by their place in the network; networks that do not run at once may share it.
+    """
+
+    def __init__(self, part: UNet, rooms: defaultdict[str, Scratch]) -> None:
+        super().__init__()
+        self.coarsen, self.head = part.coarsen, part.head
+
+        def double(block: nn.Module, room: str) -> _Double:
+            first, second = (layer for layer in block.modules() if isinstance(layer, nn.Conv2d))
+            return _Double(_quick(first, rooms, "between"), _quick(second, rooms, room))
+
+        self.down = nn.ModuleList(double(block, f"down {stage}") for stage, block in enumerate(part.down))
+        self.up = nn.ModuleList(_quick_rise(up, rooms) for up in part.up)
+        self.join = nn.ModuleList(double(block, "joined") for block in part.join)
+        self.reach = _reach(part.join[0])
+
+    def forward(self, x: Tensor, core: Window) -> Tensor:
+        """Logits (N, 2, h, w) of the core, as of `UNet.forward`.
+
+        Args:
+            x: (N, C, H, W), sides multiples of the network's factor.
+            core: what is asked for.
+        """
+        x = F.pixel_unshuffle(x, self.coarsen).contiguous(memory_format=torch.channels_last)
+        skips: list[Tensor] = []
+        for stage, block in enumerate(self.down):
+            x = block(x if stage == 0 else F.max_pool2d(x, 2))
+            skips.append(x)
+        held, asked = whole((x.shape[2], x.shape[3])), [self._around(_shrunk(core, self.coarsen), skips[0])]
+        skips.pop()
+        for skip in skips[1:]:
+            asked.append(self._around(_shrunk(asked[-1], 2), skip))
+        for up, join in zip(self.up, self.join, strict=True):
+            here, skip = asked.pop(), skips.pop()
+            under = _shrunk(here, 2)
+            risen = up(_part(x, under, held))
+            x = join(skip[(..., *here.slices)], _part(risen, here, _times(under, 2)))
+            held = here
+        logits = F.linear(x.permute(0, 2, 3, 1), self.head.weight.flatten(1), self.head.bias).permute(0, 3, 1, 2)
+        return _part(F.pixel_shuffle(logits, self.coarsen), core, _times(held, self.coarsen))
+
+    def _around(self, window: Window, stage: Tensor) -> Window:
+        """What the two convolutions of a stage see of it for a window of their results."""
+        r = self.reach
+        seen = Window(window.row - r, window.col - r, window.height + 2 * r, window.width + 2 * r)
+        return seen.intersection(whole((stage.shape[2], stage.shape[3]))) or seen
+
+
+class _Double(nn.Sequential):
+    """Two convolutions with ReLU; the first takes parts as one tensor of all their channels."""
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        x: Tensor = self[1](self[0](*parts))
+        return x
+
+
+class _Plain(nn.Module):
+    """Convolution and ReLU of parts taken as one tensor of all their channels."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        return F.relu(self.conv(torch.cat(parts, dim=1) if parts[1:] else parts[0]), inplace=True)
+
+
+def _quick(conv: nn.Conv2d, rooms: defaultdict[str, Scratch], room: str) -> nn.Module:
+    many = min(conv.in_channels, conv.out_channels) >= LEAST_CHANNELS
+    if many and _cpu_float32(conv.weight):
+        return Winograd(conv, rooms["sums"], rooms[room])
+    return Banded(conv, rooms[room]) if conv.weight.device.type == "cpu" else _Plain(conv)
+
+
+def _quick_rise(conv: nn.Module, rooms: defaultdict[str, Scratch]) -> nn.Module:
+    if isinstance(conv, nn.ConvTranspose2d) and _cpu_float32(conv.weight):
+        return Rise(conv, rooms["sums"], rooms["risen"])
+    return conv
+
+
+def _cpu_float32(weight: Tensor) -> bool:
+    return weight.device.type == "cpu" and weight.dtype == torch.float32
+
+
+def _part(x: Tensor, window: Window, held: Window) -> Tensor:
+    """A window of a tensor that holds another one."""
+    return x[(..., *window.shifted(-held.row, -held.col).slices)]
+
+
+def _shrunk(window: Window, factor: int) -> Window:
+    """The cells of some pixels a side that hold a window."""
+    row, col = window.row // factor, window.col // factor
+    return Window(row, col, -(-window.row_end // factor) - row, -(-window.col_end // factor) - col)
+
+
+def _times(window: Window, factor: int) -> Window:
+    return Window(*(factor * value for value in (window.row, window.col, window.height, window.width)))
+
+
 def network_of(detector: Detector, device: Device, eightfold: bool) -> Network:
     """The detector as a function of numpy arrays: raw probability of mine, not yet calibrated.
 
@@ -77,20 +189,29 @@ def network_of(detector: Detector, device: Device, eightfold: bool) -> Network:
         eightfold: average over the eight flips and turns.
     """
     dtype = torch.bfloat16 if device.bf16 else torch.float32
-    net = on_device(folded(detector.net).to(dtype), device.torch)
-    turns = range(8) if eightfold else range(1)
+    rooms = defaultdict[str, Scratch](partial(Scratch, dtype))
+    nets = [QuickUNet(part, rooms) for part in parts_of(on_device(folded(detector.net).to(dtype), device.torch))]
 
-    def mine(x: Tensor) -> Tensor:
-        logits: Tensor = net(x.to(dtype).contiguous(memory_format=torch.channels_last))
-        return logits.float().softmax(dim=1)[:, MINE]
+    def mine(x: Tensor, core: Window) -> Tensor:
+        x = x.to(dtype)
+        return torch.stack([net(x, core).float().softmax(dim=1)[:, MINE] for net in nets]).mean(dim=0)
 
-    def probability(pixels: Float) -> Float:
-        with torch.inference_mode():
-            x = torch.from_numpy(pixels).to(device.torch)[None]
-            total = turn_back(mine(turn(x, 0)), 0)
-            for number in turns[1:]:
-                total = total + turn_back(mine(turn(x, number)), number)
-            result: Float = (total / len(turns))[0].cpu().numpy()
-            return result
+    def eight(x: Tensor, core: Window) -> Tensor:
+        total = torch.zeros(x.shape[2:], device=device.torch)
+        for number in range(8):
+            turned = turn(x, number)
+            total += turn_back(mine(turned, whole((turned.shape[2], turned.shape[3]))), number)[0]
+        return total[None, core.rows, core.cols] / 8
+
+    def probability(pixels: Float, core: Window) -> Float:
+        x = torch.from_numpy(pixels).to(device.torch)[None]
+        try:
+            with torch.inference_mode():
+                found: Float = (eight if eightfold else mine)(x, core)[0].cpu().numpy()
+        except (MemoryError, RuntimeError):
+            for room in rooms.values():
+                room.free()  # a smaller window, tried next, begins with none of it
+            raise
+        return found
 
     return Network(probability, margin_of(detector.net), factor_of(detector.net))

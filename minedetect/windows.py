@@ -28,14 +28,19 @@ class Network:
     """A function of pixels, and what it must be given to answer as if it saw the whole scene.
 
     Args:
-        probability: float32 (H, W), probability of mine, of scaled pixels float32 (C, H, W) without NaN.
+        probability: float32 (h, w), probability of mine in a core, of scaled pixels float32 (C, H, W) without NaN
+            and the core among them.
         margin_px: pixels farther than this from a core change nothing in it; a multiple of `factor_px`.
         factor_px: windows begin and end at multiples of this on the scene.
     """
 
-    probability: Callable[[Float], Float]
+    probability: Callable[[Float, Window], Float]
     margin_px: int
     factor_px: int
+
+    def everywhere(self, pixels: Float) -> Float:
+        """Probability of all that is given."""
+        return self.probability(pixels, whole((pixels.shape[1], pixels.shape[2])))
 
 
 @dataclass(frozen=True)
@@ -151,8 +156,8 @@ def in_bands(
                 band = np.full((core.height, cols), np.nan, np.float32)
             if found.pixels is not None:
                 given = how.computed(core)
-                here = core.shifted(-given.row, -given.col).slices
-                band[:, core.cols] = np.where(found.unobserved, np.nan, network.probability(found.pixels)[here])
+                here = core.shifted(-given.row, -given.col)
+                band[:, core.cols] = np.where(found.unobserved, np.nan, network.probability(found.pixels, here))
             progress(core.row + core.height * core.col_end // cols, rows)
             if core.col_end == cols:
                 yield Window(core.row, 0, core.height, cols), band

@@ -106,9 +106,9 @@ def test_networks_together_give_the_mean_of_their_probabilities() -> None:
     pixels = np.random.default_rng(0).random((2, 96, 128), dtype=np.float32)
     alone = [network_of(one, CPU, eightfold=False) for one in each]
     joined = network_of(together(each), CPU, eightfold=False)
-    found = [net.probability(pixels) for net in alone]
+    found = [net.everywhere(pixels) for net in alone]
     assert np.std(found, axis=0).max() > 0.05
-    assert np.abs(joined.probability(pixels) - np.mean(found, axis=0)).max() < 1e-5
+    assert np.abs(joined.everywhere(pixels) - np.mean(found, axis=0)).max() < 1e-5
     assert (joined.margin_px, joined.factor_px) == (alone[0].margin_px, alone[0].factor_px)
     assert together(each[:1]) is each[0]
 

@@ -1,13 +1,20 @@
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from invented_nets import plain_detector, trained_like
 from torch import nn
 
+from minedetect.cpu_layers import LEAST_CHANNELS, Scratch
 from minedetect.devices import Device
+from minedetect.grid import Window
 from minedetect.model import UNet
 from minedetect.network import factor_of, folded, margin_of, network_of
 from minedetect.stored import digest_of
+from minedetect.windows import Network
 
 CPU = Device("cpu", bf16=False, name="test")
 
@@ -25,6 +32,60 @@ def test_folding_leaves_no_batch_norm_the_same_numbers_and_the_model_as_it_was(c
     assert want.std() > 0.05
     assert (want - found).abs().max() < 1e-5
     assert digest_of(net.state_dict()) == before
+
+
+@given(
+    rows=st.tuples(st.integers(0, 63), st.integers(1, 64)),
+    cols=st.tuples(st.integers(0, 31), st.integers(1, 32)),
+    kind=st.sampled_from(["plain", "coarse", "wide"]),
+)
+def test_a_core_gets_what_it_would_get_as_part_of_everything(
+    rows: tuple[int, int], cols: tuple[int, int], kind: str
+) -> None:
+    net, network = core_nets()[kind]
+    image = np.random.default_rng(3).random((2, 64, 32), dtype=np.float32)
+    core = Window(rows[0], cols[0], min(rows[1], 64 - rows[0]), min(cols[1], 32 - cols[0]))
+    with torch.inference_mode():
+        want = net(torch.from_numpy(image)[None]).softmax(dim=1)[0, 1].numpy()
+    assert want.std() > 0.02
+    found = network.probability(image, core)
+    assert found.shape == (core.height, core.width)
+    assert np.abs(found - want[core.slices]).max() < 1e-4
+
+
+@cache
+def core_nets() -> dict[str, tuple[UNet, Network]]:
+    """Three kinds of layers meet here: the wide one has enough channels for the way with fewer products."""
+    torch.manual_seed(0)
+    nets = {"plain": UNet(2, 4), "coarse": UNet(2, 4, coarsen=2), "wide": UNet(2, LEAST_CHANNELS)}
+    return {
+        kind: (net, network_of(plain_detector(trained_like(net)), CPU, eightfold=False)) for kind, net in nets.items()
+    }
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't allocate memory")])
+def test_a_window_for_which_memory_runs_out_leaves_none_behind(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    rooms = list[Scratch]()
+
+    class Watched(Scratch):
+        def __init__(self, dtype: torch.dtype) -> None:
+            super().__init__(dtype)
+            rooms.append(self)
+
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("minedetect.network.Scratch", Watched)
+    network = network_of(plain_detector(UNet(2, 4).eval()), CPU, eightfold=False)
+    image = np.zeros((2, 64, 64), np.float32)
+    network.everywhere(image)
+    assert sum(room.held_bytes for room in rooms) > 4 * 64 * 64 * 4
+    monkeypatch.setattr("minedetect.network.F.linear", fails)
+    with pytest.raises(type(error)):
+        network.everywhere(image)
+    assert sum(room.held_bytes for room in rooms) == 0
 
 
 def test_predicting_leaves_the_model_as_it_was() -> None:
@@ -69,7 +130,7 @@ def test_eightfold_prediction_does_not_depend_on_orientation() -> None:
     network = network_of(plain_detector(trained_like(UNet(1, 4))), CPU, eightfold=True)
     image = np.random.default_rng(2).random((1, 32, 48), dtype=np.float32)
     turned = np.rot90(image, axes=(1, 2)).copy()
-    np.testing.assert_allclose(np.rot90(network.probability(image)), network.probability(turned), atol=1e-5)
+    np.testing.assert_allclose(np.rot90(network.everywhere(image)), network.everywhere(turned), atol=1e-5)
 
 
 def test_bf16_is_close_to_float32() -> None:
@@ -77,7 +138,7 @@ def test_bf16_is_close_to_float32() -> None:
     detector = plain_detector(trained_like(UNet(3, 8)))
     image = np.random.default_rng(2).random((3, 64, 96), dtype=np.float32)
     exact, quick = (
-        network_of(detector, Device("cpu", bf16, "test"), False).probability(image) for bf16 in (False, True)
+        network_of(detector, Device("cpu", bf16, "test"), False).everywhere(image) for bf16 in (False, True)
     )
     assert exact.std() > 0.05
     assert 0 < np.abs(exact - quick).mean() < 0.02

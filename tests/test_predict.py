@@ -247,16 +247,16 @@ def test_a_band_that_cannot_be_kept_is_told_in_words(place: Place) -> None:
     assert not place.output.prediction.exists()
 
 
-Limited = Callable[[Float], Float]
+Limited = Callable[[Float, Window], Float]
 
 
 def limited(probability: Limited, most_px: int, error: Exception) -> Limited:
     """As a machine whose memory ends at windows of some size."""
 
-    def run(window: Float) -> Float:
-        if max(window.shape[1:]) > most_px:
+    def run(pixels: Float, core: Window) -> Float:
+        if max(pixels.shape[1:]) > most_px:
             raise error
-        return probability(window)
+        return probability(pixels, core)
 
     return run
 
@@ -287,11 +287,11 @@ def test_memory_that_runs_out_later_keeps_the_bands_before() -> None:
     image, calls, seen, told = np.nan_to_num(pixels(), nan=0.3), list[int](), list[Window](), list[str]()
     network = network_of(detector(), Device("cpu", bf16=False, name="test"), eightfold=False)
 
-    def fails_once(window: Float) -> Float:
-        calls.append(window.shape[1])
+    def fails_once(pixels: Float, core: Window) -> Float:
+        calls.append(pixels.shape[1])
         if len(calls) == 3:
             raise MemoryError
-        return network.probability(window)
+        return network.probability(pixels, core)
 
     later = replace(network, probability=fails_once)
     bands = within_memory(lambda w: image[:, w.rows, w.cols], later, (ROWS, COLS), 80, Watch(tell=told.append))

@@ -22,8 +22,8 @@ from minedetect.windows import Network, in_bands, plan
 CPU = Device("cpu", bf16=False, name="test")
 
 
-def first_band(pixels: Float) -> Float:
-    return pixels[0]
+def first_band(pixels: Float, core: Window) -> Float:
+    return pixels[(0, *core.slices)]
 
 
 def reader(image: Float) -> Callable[[Window], Float]:
@@ -99,9 +99,9 @@ def test_only_windows_with_an_observed_core_are_computed() -> None:
     image[0, :, 600:] = 0.5
     windows = []
 
-    def counting(pixels: Float) -> Float:
+    def counting(pixels: Float, core: Window) -> Float:
         windows.append(pixels.shape)
-        return pixels[0]
+        return first_band(pixels, core)
 
     predicted(image, Network(counting, 96, 16), 64)
     assert len(windows) == 1
@@ -111,6 +111,7 @@ NETS = {
     "as it starts": lambda: UNet(2, 4).eval(),
     "as trained": lambda: trained_like(UNet(2, 8)),
     "coarse": lambda: trained_like(UNet(2, 4, coarsen=2)),
+    "wide": lambda: trained_like(UNet(2, 32)),
 }
 
 
@@ -119,7 +120,7 @@ def test_windows_agree_with_the_whole_scene_in_float32(kind: str) -> None:
     torch.manual_seed(0)
     net = NETS[kind]()
     network = network_of(plain_detector(net), CPU, eightfold=False)
-    image = noise(1, (2, 30, 21)).repeat(16, 1).repeat(16, 2)[:, :470, :330] * noise(2, (2, 470, 330))
+    image = noise(1, (2, 20, 14)).repeat(16, 1).repeat(16, 2)[:, :310, :214] * noise(2, (2, 310, 214))
     at_once = predicted(image, network, 512)
     in_windows = predicted(image, network, 96)
     assert at_once.std() > (1e-6 if kind == "as it starts" else 0.02)
@@ -156,7 +157,7 @@ def test_progress_counts_every_window_and_may_stop_it() -> None:
 
 @pytest.mark.parametrize("where", ["read", "network"])
 def test_errors_come_through_and_leave_no_thread(where: str) -> None:
-    def fails(_: object) -> npt.NDArray[np.float32]:
+    def fails(*_: object) -> npt.NDArray[np.float32]:
         raise OSError(where)
 
     before = threading.active_count()

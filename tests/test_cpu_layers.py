@@ -1,0 +1,75 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from minedetect import cpu_layers
+from minedetect.cpu_layers import Banded, Rise, Scratch, Winograd
+
+
+def scratch() -> Scratch:
+    return Scratch(torch.float32)
+
+
+def nearly(found: Tensor, want: Tensor) -> bool:
+    """Equal to rounding: sums of few products of numbers near 1."""
+    return found.shape == want.shape and bool((found - want).abs().max() < 1e-4)
+
+
+@pytest.mark.parametrize("kind", ["winograd", "banded"])
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    parts=st.lists(st.integers(1, 5), min_size=1, max_size=3),
+    given_channels=st.integers(1, 7),
+    seed=st.integers(0, 99),
+)
+def test_convolutions_are_the_plain_one_with_relu(
+    kind: str, height: int, width: int, parts: list[int], given_channels: int, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    conv = nn.Conv2d(sum(parts), given_channels, 3, padding=1)
+    with torch.inference_mode():
+        quick = Winograd(conv, scratch(), scratch()) if kind == "winograd" else Banded(conv, scratch())
+        for size in ((height, width), (width, height)):  # what the first one left behind does not show in the second
+            x = torch.randn(2, sum(parts), *size).contiguous(memory_format=torch.channels_last)
+            assert nearly(quick(*x.split(parts, dim=1)), conv(x).relu())
+
+
+@given(height=st.integers(1, 20), width=st.integers(1, 20), taken=st.integers(1, 6), seed=st.integers(0, 99))
+def test_rising_is_the_transposed_convolution(height: int, width: int, taken: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    conv = nn.ConvTranspose2d(taken, 3, 2, stride=2)
+    x = torch.randn(2, taken, height, width).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        assert nearly(Rise(conv, scratch(), scratch())(x), conv(x))
+
+
+def test_large_results_are_made_in_many_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_layers, "TILES", 8)
+    monkeypatch.setattr(cpu_layers, "BAND_VALUES", 64)
+    torch.manual_seed(0)
+    conv, rise = nn.Conv2d(4, 4, 3, padding=1), nn.ConvTranspose2d(4, 4, 2, stride=2)
+    x = torch.randn(1, 4, 75, 13).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        for quick, plain in (
+            (Winograd(conv, scratch(), scratch()), lambda x: conv(x).relu()),
+            (Banded(conv, scratch()), lambda x: conv(x).relu()),
+            (Rise(rise, scratch(), scratch()), rise),
+        ):
+            assert nearly(quick(x), plain(x))
+
+
+def test_memory_is_taken_once_and_grows() -> None:
+    memory = scratch()
+    (small,) = memory.take((3, 5))
+    again, other = memory.take((2, 2), (7,))
+    assert again.data_ptr() == memory.take((1,))[0].data_ptr()
+    assert small.shape == (3, 5)
+    assert (again.shape, other.shape) == ((2, 2), (7,))
+    again.fill_(1)
+    other.fill_(2)
+    assert again.sum() == 4, "tensors taken together do not overlap"
+    (large,) = memory.take((1000,))
+    assert memory.take((1000,))[0].data_ptr() == large.data_ptr()
