@@ -111,7 +111,7 @@ NETS = {
     "as it starts": lambda: UNet(2, 4).eval(),
     "as trained": lambda: trained_like(UNet(2, 8)),
     "coarse": lambda: trained_like(UNet(2, 4, coarsen=2)),
-    "wide": lambda: trained_like(UNet(2, 32)),
+    "wide": lambda: trained_like(UNet(2, 16)),
 }
 
 
