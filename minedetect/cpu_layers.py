@@ -19,6 +19,8 @@ TILES = 512
 
 BAND_VALUES, LEAST_ROWS = 2**20, 8
 """Values of a band of results, as many as stay in the processor's cache; and rows, few of them seen twice."""
+ROOM_FOR_WEIGHTS = 4
+"""A band has at least so many times the values of the kernel, which the library sorts anew in every call."""
 
 KERNEL_TO_POINTS = (
     (1 / 4, 0, 0),
@@ -148,7 +150,7 @@ class Banded(nn.Module):
         """Convolve (N, C_i, H, W), channels-last, taken as one of all their channels: (N, K, H, W), channels-last."""
         (count, _, height, width), given = parts[0].shape, len(self.weight)
         (made,) = self.result.take((count, height, width, given))
-        step = max(LEAST_ROWS, BAND_VALUES // (width * given))
+        step = max(LEAST_ROWS, max(BAND_VALUES, ROOM_FOR_WEIGHTS * self.weight.numel()) // (width * given))
         for row in range(0, height, step):
             end = min(row + step, height)
             first, last = max(0, row - 1), min(end + 1, height)
