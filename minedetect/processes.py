@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from minedetect.config import TrainingSettings
 from minedetect.devices import Device, pick_device
 from minedetect.errors import DeviceError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # device and precision are told by ourselves
 
@@ -31,6 +34,8 @@ def make_fabric(settings: TrainingSettings) -> tuple[Fabric, Device]:
     Raises:
         DeviceError: the devices asked for are not there.
     """
+    from lightning_fabric import Fabric  # 2 s that no command but a training should pay
+
     device = pick_device(settings)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "0")) or settings.devices

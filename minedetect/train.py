@@ -7,9 +7,7 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from lightning_fabric import Fabric
+from typing import TYPE_CHECKING, Any
 
 from minedetect import snapshots
 from minedetect.bands import BandContract
@@ -23,6 +21,9 @@ from minedetect.model import Detector
 from minedetect.processes import make_fabric
 from minedetect.tiles import TrainingScene, mapped_scene
 from minedetect.training_state import Best, Task, TrainingState
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 log = logging.getLogger(__name__)
 

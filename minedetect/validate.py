@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from minedetect.loss import Loss
@@ -17,6 +17,9 @@ from minedetect.measure import Counts
 from minedetect.processes import summed
 from minedetect.raster import IGNORE, MINE
 from minedetect.tiles import Batch, TrainingScene, ValidationTile, cut_validation
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 MOST_KEPT_PX = 1_000_000
 """Validation pixels kept of the best epoch, enough to calibrate it when training is stopped."""
