@@ -25,14 +25,7 @@ from minedetect.loss import Loss, class_weights
 from minedetect.model import copied, on_device, start_net
 from minedetect.processes import summed, summed_with_gradients
 from minedetect.raster import IGNORE
-from minedetect.tiles import (
-    Batch,
-    TrainingScene,
-    cut,
-    epoch_order,
-    training_places,
-    validation_tiles,
-)
+from minedetect.tiles import Batch, TrainingScene, cut, epoch_order, training_places, validation_tiles
 from minedetect.validate import Judge, Judged
 
 if TYPE_CHECKING:
