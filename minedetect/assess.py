@@ -28,6 +28,7 @@ from minedetect.raster import MINE, Float, Mask
 from minedetect.runs import Progress
 from minedetect.scenes import Scene, SceneFiles, admit_scenes, load_scene, require_unblocked
 from minedetect.scorecard import Evidence, Ground, choice_note, content_of
+from minedetect.shared_labels import completed
 from minedetect.tiff import Limits
 
 MOST_BASELINE_PX = 2_000_000
@@ -241,17 +242,23 @@ def evaluate_model(
     names = detector.contract.names
     admit_scenes(files, settings)
 
+    def loaded(one: SceneFiles) -> Scene:
+        raster, _ = detector.contract.at_pixel_size(open_image(one.image, Limits.of(settings)), settings.resample)
+        detector.contract.reading(raster, settings.bands, settings.reflectance_offset)
+        scene = load_scene(one, settings, names, raster)
+        require_unblocked(scene)
+        return scene
+
+    scenes, doubts = completed([loaded(one) for one in files], settings.share_labels)
+
     def scored() -> Iterator[Block]:
-        for number, one in enumerate(files, start=1):
-            raster, _ = detector.contract.at_pixel_size(open_image(one.image, Limits.of(settings)), settings.resample)
-            detector.contract.reading(raster, settings.bands, settings.reflectance_offset)
-            scene = load_scene(one, settings, names, raster)
-            require_unblocked(scene)
+        for number, scene in enumerate(scenes, start=1):
             yield block_of(scene, whole(scene.raster.shape), detector, settings)
-            progress(number, len(files))
+            progress(number, len(scenes))
 
     threshold = settings.threshold or detector.calibration.threshold
     content = assess(scored(), detector.calibration, threshold, names).content
+    content["warnings"].extend(doubts)
     taught = taught_sha256(detector)
     seen = [one.name for one in files if sha256_once(one.image) in taught]
     return {**content, "seen_in_training": seen, "note": _seen_note(seen)}

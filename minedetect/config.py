@@ -70,6 +70,18 @@ class LabelSettings(SettingsGroup):
     ] = ()
 
 
+class SharedLabelSettings(SettingsGroup):
+    """What labels mean where scenes overlap."""
+
+    share_labels: Annotated[
+        bool,
+        Field(
+            description="Where scenes overlap and show the very same picture, what is drawn as mine on one of them "
+            "counts on all; other dates of the same ground keep their own labels."
+        ),
+    ] = True
+
+
 class TileSettings(SettingsGroup):
     """How training tiles are cut and split."""
 
@@ -425,7 +437,14 @@ class MaskSettings(LimitSettings, LabelSettings):
 
 
 class TrainingSettings(
-    SceneSettings, ModelSettings, OptimizerSettings, AugmentationSettings, DeviceSettings, PredictSettings, SeedSettings
+    SceneSettings,
+    SharedLabelSettings,
+    ModelSettings,
+    OptimizerSettings,
+    AugmentationSettings,
+    DeviceSettings,
+    PredictSettings,
+    SeedSettings,
 ):
     """What `train` uses."""
 
@@ -438,7 +457,15 @@ class TrainingSettings(
     ] = "auto"
 
 
-class InferenceSettings(ImageSettings, LimitSettings, LabelSettings, DeviceSettings, PredictSettings, ChangeSettings):
+class InferenceSettings(
+    ImageSettings,
+    LimitSettings,
+    LabelSettings,
+    SharedLabelSettings,
+    DeviceSettings,
+    PredictSettings,
+    ChangeSettings,
+):
     """What `predict` and `evaluate` use."""
 
 

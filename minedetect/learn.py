@@ -104,7 +104,7 @@ def _evaluated(run: Run, prepared: Prepared, settings: Settings, trained: Sequen
         calibration, provenance_of(run, prepared, settings) | {"finished": True, "validation": scores}
     )
     model.save(detector, run.path(MODEL))
-    evaluation.content["warnings"].extend(changed_inputs(run))
+    evaluation.content["warnings"].extend((*prepared.doubts, *changed_inputs(run)))
     run.write_json(EVALUATION, evaluation.content)
     draw_evaluation(run.path(EVALUATION_PICTURE), evaluation.content)
     *before, last = trained

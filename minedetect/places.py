@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from minedetect.blocks import SceneSplit, stride_px, teaching_tiles
 from minedetect.config import TileSettings
 from minedetect.errors import SplitError
-from minedetect.grid import WGS84, plan_windows, shape_of, to_lonlat, whole
+from minedetect.grid import WGS84, Window, plan_windows, shape_of, to_lonlat, whole
 from minedetect.raster import IGNORE, MINE, Mask
 from minedetect.rectangles import running_sums
 
@@ -61,6 +61,22 @@ def _near(grids: Sequence[GeoBox]) -> npt.NDArray[np.bool_]:
     _, _, apart_m = WGS84.inv(*centres[first].T, *centres[second].T)
     reach_m = 1.1 * (radii_m[first] + radii_m[second]) + NEAR_MARGIN_M
     return np.asarray((np.asarray(apart_m) <= reach_m).reshape(len(grids), -1))
+
+
+def seen_window(a: GeoBox, b: GeoBox) -> Window:
+    """The rows and columns of `a` in which `b` lies.
+
+    Raises:
+        ValueError: the two share no ground.
+    """
+    west, south, east, north = shapely.bounds(_outline_in(a, b)).tolist()
+    (left, top), (right, bottom) = ~a.transform @ (west, north), ~a.transform @ (east, south)
+    row, col = int(np.floor(top + SLIVER_PX)), int(np.floor(left + SLIVER_PX))
+    height, width = int(np.ceil(bottom - SLIVER_PX)) - row, int(np.ceil(right - SLIVER_PX)) - col
+    reached = Window(row, col, height, width).intersection(whole(shape_of(a)))
+    if reached is None:
+        raise ValueError("the two scenes share no ground")
+    return reached
 
 
 def _seen_from(a: GeoBox, b: GeoBox) -> int:

@@ -29,18 +29,26 @@ from minedetect.pair import PairQuality
 from minedetect.raster import IGNORE, MINE
 from minedetect.runs import EDGE_PICTURE, MASK, MASK_PICTURE, QUALITY, SPLIT, SPLIT_AREAS, SPLIT_PICTURE, Progress, Run
 from minedetect.scenes import Scene, SceneFiles, admit_scenes, labels_of, load_scene, require_alike, require_unblocked
+from minedetect.shared_labels import completed
 from minedetect.split import Split, make_split, training_area
 from minedetect.tiff import Limits
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """All scenes with the split between them and the contract fitted on their training pixels."""
+    """All scenes with the split between them and the contract fitted on their training pixels.
+
+    Args:
+        scenes: their labels completed where scenes show the same picture.
+        split: which of their ground learns and which judges.
+        contract: bands and scaling.
+        doubts: sentences on labels that contradict each other.
+    """
 
     scenes: tuple[Scene, ...]
     split: Split
     contract: BandContract
-    notes: tuple[str, ...]
+    doubts: tuple[str, ...]
 
 
 def prepare(run: Run, files: Sequence[SceneFiles], settings: Settings, progress: Progress) -> Prepared:
@@ -52,19 +60,22 @@ def prepare(run: Run, files: Sequence[SceneFiles], settings: Settings, progress:
         SplitError: training and validation cannot be kept apart.
     """
     admit_scenes(files, settings)
-    scenes: list[Scene] = []
+    loaded: list[Scene] = []
     for number, one in enumerate(files, start=1):
-        scene = load_scene(one, settings, scenes[0].names if scenes else None)
+        scene = load_scene(one, settings, loaded[0].names if loaded else None)
         write_scene(scene, scene_folder(run, one, len(files)), run)
         require_unblocked(scene)
-        scenes.append(scene)
+        loaded.append(scene)
         progress(number, len(files))
-    require_alike(scenes)
+    require_alike(loaded)
+    scenes, doubts = completed(loaded, settings.share_labels)
+    for before, scene in zip(loaded, scenes, strict=True):
+        if scene is not before:
+            write_scene(scene, scene_folder(run, scene.files, len(files)), run)
     grids = [s.raster.grid for s in scenes]
     split = make_split(grids, [s.known for s in scenes], settings, settings.seed, mine_numbers(scenes, settings))
     write_split(run, scenes, split)
-    notes = tuple(dict.fromkeys(note for s in scenes for note in s.reading.notes))
-    return Prepared(tuple(scenes), split, fit_contract(scenes, split, settings.seed), notes)
+    return Prepared(tuple(scenes), split, fit_contract(scenes, split, settings.seed), doubts)
 
 
 def mine_numbers(scenes: Sequence[Scene], settings: Settings) -> list[npt.NDArray[np.int32]] | None:

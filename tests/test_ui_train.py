@@ -259,7 +259,7 @@ def test_a_second_start_waits_its_turn_and_the_page_says_for_whom(home: Path) ->
         told = alerts_of(opened("train", run="second"))
         assert f"{words.QUEUED} Waits until the training of the first is done" in told
         jobs.stop(first)
-        until(lambda: second.status().step == "train" and second.status().state == "running", second)
+        until(lambda: second.status().step == "train" and second.status().total > 0, second)
         at = opened("train", run="second")
         assert "epoch" in at.get("progress")[0].proto.text
         assert "The training of second is at work" in alerts_of(at)

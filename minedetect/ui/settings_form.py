@@ -41,6 +41,7 @@ ABSENT = {
     "max_side_px": "It protects the computer: only who starts it from the command line raises it.",
     "max_image_gib": "It protects the computer: only who starts it from the command line raises it.",
     "folds": "It is for scenes of several places; the page trains on one scene.",
+    "share_labels": "It is for scenes that overlap; the page trains on one scene.",
     "init": "It names a file of the computer, which visitors of a page must not pick.",
 }
 """Settings of a training that the page leaves out, each with its reason."""
