@@ -63,15 +63,16 @@ def prepare(run: Run, files: Sequence[SceneFiles], settings: Settings, progress:
     loaded: list[Scene] = []
     for number, one in enumerate(files, start=1):
         scene = load_scene(one, settings, loaded[0].names if loaded else None)
-        write_scene(scene, scene_folder(run, one, len(files)), run)
+        if scene.quality.blocking:
+            write_scene(scene, scene_folder(run, one, len(files)), run)
         require_unblocked(scene)
         loaded.append(scene)
-        progress(number, len(files))
+        progress(number, 2 * len(files))
     require_alike(loaded)
     scenes, doubts = completed(loaded, settings.share_labels)
-    for before, scene in zip(loaded, scenes, strict=True):
-        if scene is not before:
-            write_scene(scene, scene_folder(run, scene.files, len(files)), run)
+    for number, scene in enumerate(scenes, start=len(files) + 1):
+        write_scene(scene, scene_folder(run, scene.files, len(files)), run)
+        progress(number, 2 * len(files))
     grids = [s.raster.grid for s in scenes]
     split = make_split(grids, [s.known for s in scenes], settings, settings.seed, mine_numbers(scenes, settings))
     write_split(run, scenes, split)
