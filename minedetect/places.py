@@ -63,20 +63,13 @@ def _near(grids: Sequence[GeoBox]) -> npt.NDArray[np.bool_]:
     return np.asarray((np.asarray(apart_m) <= reach_m).reshape(len(grids), -1))
 
 
-def seen_window(a: GeoBox, b: GeoBox) -> Window:
-    """The rows and columns of `a` in which `b` lies.
-
-    Raises:
-        ValueError: the two share no ground.
-    """
+def seen_window(a: GeoBox, b: GeoBox) -> Window | None:
+    """The rows and columns of `a` in which `b` lies, None where it lies beside it."""
     west, south, east, north = shapely.bounds(_outline_in(a, b)).tolist()
     (left, top), (right, bottom) = ~a.transform @ (west, north), ~a.transform @ (east, south)
     row, col = int(np.floor(top + SLIVER_PX)), int(np.floor(left + SLIVER_PX))
     height, width = int(np.ceil(bottom - SLIVER_PX)) - row, int(np.ceil(right - SLIVER_PX)) - col
-    reached = Window(row, col, height, width).intersection(whole(shape_of(a)))
-    if reached is None:
-        raise ValueError("the two scenes share no ground")
-    return reached
+    return Window(row, col, height, width).intersection(whole(shape_of(a)))
 
 
 def _seen_from(a: GeoBox, b: GeoBox) -> int:

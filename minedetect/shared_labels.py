@@ -24,7 +24,6 @@ SAME_SHARE = 0.99
 LEAST_COMPARED_PX = 64
 LEAST_TOLD_HA = 0.05
 
-
 CONSEQUENCE = {
     (True, True): "The picture is the same, so they count as mine (--no-share-labels: as background).",
     (True, False): "The picture is the same; with --share-labels they would count as mine.",
@@ -92,6 +91,8 @@ def _contradictions(scenes: Sequence[Scene]) -> dict[tuple[int, bool], _Contradi
         for number, other in ((i, scenes[j]), (j, scenes[i])):
             scene = scenes[number]
             window = seen_window(scene.raster.grid, other.raster.grid)
+            if window is None:  # a sliver of rounding
+                continue
             theirs = _on_grid(other.mask, other.raster.grid, crop(scene.raster.grid, window))
             against = (theirs == MINE) & (scene.mask[window.slices] == BACKGROUND)
             if against.any():
@@ -122,6 +123,8 @@ def _on_grid(mask: Mask, grid: GeoBox, onto: GeoBox) -> Mask:
 def _same_picture(scene: Scene, other: Scene) -> bool:
     """Whether two scenes hold equal pixels on the middle of the ground they share."""
     shared = seen_window(scene.raster.grid, other.raster.grid)
+    if shared is None:
+        return False
     height, width = min(shared.height, COMPARED_PX), min(shared.width, COMPARED_PX)
     row, col = shared.row + (shared.height - height) // 2, shared.col + (shared.width - width) // 2
     window = Window(row, col, height, width)
@@ -136,13 +139,9 @@ def _same_picture(scene: Scene, other: Scene) -> bool:
 def _grown(scene: Scene, grid: GeoBox, window: Window) -> Float:
     """A scene's pixels on another grid, by nearest neighbour, one pixel more on each side; NaN beyond the grid."""
     raster = scene.raster.onto(grid, nearest=True)
-    inside = window_around(window, 1).intersection(whole(raster.shape))
-    found = np.full((len(scene.names), window.height + 2, window.width + 2), np.nan, np.float32)
+    around = Window(window.row - 1, window.col - 1, window.height + 2, window.width + 2)
+    inside = around.intersection(whole(raster.shape))
+    found = np.full((len(scene.names), around.height, around.width), np.nan, np.float32)
     if inside is not None:
-        found[:, *inside.shifted(1 - window.row, 1 - window.col).slices] = scene.reading.read(raster, inside)
+        found[:, *inside.shifted(-around.row, -around.col).slices] = scene.reading.read(raster, inside)
     return found
-
-
-def window_around(window: Window, px: int) -> Window:
-    """A window with so many pixels more on each side; it may reach beyond the raster."""
-    return Window(window.row - px, window.col - px, window.height + 2 * px, window.width + 2 * px)
