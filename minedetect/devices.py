@@ -46,8 +46,13 @@ def gpu_present() -> bool:
 
 def _cpu_has_bf16() -> bool:
     """Whether the processor computes bf16 itself; where it is emulated it is slower than float32."""
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    native = torch.cpu._is_avx512_bf16_supported() or cpu_has_amx()
     return bool(native and torch.backends.mkldnn.enabled)
+
+
+def cpu_has_amx() -> bool:
+    """Whether the processor multiplies whole matrices at once."""
+    return bool(torch.cpu._is_amx_tile_supported())
 
 
 def pick_device(settings: DeviceSettings) -> Device:

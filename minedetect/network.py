@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from minedetect.augment import turn, turn_back
-from minedetect.cpu_layers import LEAST_CHANNELS, Banded, Rise, Scratch, Winograd
-from minedetect.devices import Device
+from minedetect.cpu_layers import Banded, Rise, Scratch, halved
+from minedetect.devices import Device, cpu_has_amx
 from minedetect.grid import Window, whole
 from minedetect.model import FACTOR_PX, Detector, Net, UNet, on_device, parts_of
 from minedetect.raster import MINE, Float
 from minedetect.windows import Network
+from minedetect.winograd import LEAST_CHANNELS, Winograd, WinogradAcross
 
 
 def folded(net: Net) -> Net:
@@ -80,22 +81,24 @@ class QuickUNet(nn.Module):
     most of the work.
 
     Args:
-        part: folded, on its device, in its precision.
+        part: folded, on its device, in float32.
         rooms: memory for results by their place in the network; networks that do not run at once may share it.
+        dtype: what it will run in.
     """
 
-    def __init__(self, part: UNet, rooms: defaultdict[str, Scratch]) -> None:
+    def __init__(self, part: UNet, rooms: defaultdict[str, Scratch], dtype: torch.dtype) -> None:
         super().__init__()
         self.coarsen, self.head = part.coarsen, part.head
 
         def double(block: nn.Module, room: str) -> _Double:
             first, second = (layer for layer in block.modules() if isinstance(layer, nn.Conv2d))
-            return _Double(_quick(first, rooms, "between"), _quick(second, rooms, room))
+            return _Double(_quick(first, rooms, "between", dtype), _quick(second, rooms, room, dtype))
 
         self.down = nn.ModuleList(double(block, f"down {stage}") for stage, block in enumerate(part.down))
         self.up = nn.ModuleList(_quick_rise(up, rooms) for up in part.up)
         self.join = nn.ModuleList(double(block, "joined") for block in part.join)
         self.reach = _reach(part.join[0])
+        self.to(dtype)
 
     def forward(self, x: Tensor, core: Window) -> Tensor:
         """Logits (N, 2, h, w) of the core, as of `UNet.forward`.
@@ -107,7 +110,7 @@ class QuickUNet(nn.Module):
         x = F.pixel_unshuffle(x, self.coarsen).contiguous(memory_format=torch.channels_last)
         skips: list[Tensor] = []
         for stage, block in enumerate(self.down):
-            x = block(x if stage == 0 else F.max_pool2d(x, 2))
+            x = block(x if stage == 0 else _halved(x))
             skips.append(x)
         held, asked = whole((x.shape[2], x.shape[3])), [self._around(_shrunk(core, self.coarsen), skips[0])]
         skips.pop()
@@ -148,21 +151,25 @@ class _Plain(nn.Module):
         return F.relu(self.conv(torch.cat(parts, dim=1) if parts[1:] else parts[0]), inplace=True)
 
 
-def _quick(conv: nn.Conv2d, rooms: defaultdict[str, Scratch], room: str) -> nn.Module:
-    many = min(conv.in_channels, conv.out_channels) >= LEAST_CHANNELS
-    if many and _cpu_float32(conv.weight):
-        return Winograd(conv, rooms["sums"], rooms[room])
-    return Banded(conv, rooms[room]) if conv.weight.device.type == "cpu" else _Plain(conv)
+def _quick(conv: nn.Conv2d, rooms: defaultdict[str, Scratch], room: str, dtype: torch.dtype) -> nn.Module:
+    if conv.weight.device.type != "cpu":
+        return _Plain(conv)
+    if min(conv.in_channels, conv.out_channels) >= LEAST_CHANNELS:
+        if dtype == torch.float32:
+            return Winograd(conv, rooms["sums"], rooms[room])
+        if not cpu_has_amx():  # its products are so quick that the sums would take longer
+            return WinogradAcross(conv, rooms["sums"], rooms[room])
+    return Banded(conv, rooms[room])
 
 
 def _quick_rise(conv: nn.Module, rooms: defaultdict[str, Scratch]) -> nn.Module:
-    if isinstance(conv, nn.ConvTranspose2d) and _cpu_float32(conv.weight):
+    if isinstance(conv, nn.ConvTranspose2d) and conv.weight.device.type == "cpu":
         return Rise(conv, rooms["sums"], rooms["risen"])
     return conv
 
 
-def _cpu_float32(weight: Tensor) -> bool:
-    return weight.device.type == "cpu" and weight.dtype == torch.float32
+def _halved(x: Tensor) -> Tensor:
+    return halved(x) if x.device.type == "cpu" else F.max_pool2d(x, 2)
 
 
 def _part(x: Tensor, window: Window, held: Window) -> Tensor:
@@ -190,7 +197,7 @@ def network_of(detector: Detector, device: Device, eightfold: bool) -> Network:
     """
     dtype = torch.bfloat16 if device.bf16 else torch.float32
     rooms = defaultdict[str, Scratch](partial(Scratch, dtype))
-    nets = [QuickUNet(part, rooms) for part in parts_of(on_device(folded(detector.net).to(dtype), device.torch))]
+    nets = [QuickUNet(part, rooms, dtype) for part in parts_of(on_device(folded(detector.net), device.torch))]
 
     def mine(x: Tensor, core: Window) -> Tensor:
         x = x.to(dtype)

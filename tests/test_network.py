@@ -1,4 +1,5 @@
-from functools import cache
+from collections import defaultdict
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,14 @@ from hypothesis import strategies as st
 from invented_nets import plain_detector, trained_like
 from torch import nn
 
-from minedetect.cpu_layers import LEAST_CHANNELS, Scratch
+from minedetect.cpu_layers import Banded, Scratch
 from minedetect.devices import Device
 from minedetect.grid import Window
 from minedetect.model import UNet
-from minedetect.network import factor_of, folded, margin_of, network_of
+from minedetect.network import QuickUNet, factor_of, folded, margin_of, network_of
 from minedetect.stored import digest_of
 from minedetect.windows import Network
+from minedetect.winograd import LEAST_CHANNELS, Winograd, WinogradAcross
 
 CPU = Device("cpu", bf16=False, name="test")
 
@@ -62,6 +64,36 @@ def core_nets() -> dict[str, tuple[UNet, Network]]:
     return {
         kind: (net, network_of(plain_detector(trained_like(net)), CPU, eightfold=False)) for kind, net in nets.items()
     }
+
+
+@pytest.mark.parametrize("amx", [False, True])
+def test_in_bf16_a_wide_network_answers_as_in_float32(monkeypatch: pytest.MonkeyPatch, amx: bool) -> None:
+    monkeypatch.setattr("minedetect.network.cpu_has_amx", lambda: amx)
+    net, float32 = core_nets()["wide"]
+    quick = network_of(plain_detector(net), Device("cpu", bf16=True, name="test"), eightfold=False)
+    image = np.random.default_rng(3).random((2, 64, 32), dtype=np.float32)
+    off = np.abs(quick.everywhere(image) - float32.everywhere(image))
+    assert 0 < off.mean() < 0.006
+    assert off.max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("dtype", "amx", "kind"),
+    [
+        (torch.float32, False, Winograd),
+        (torch.float32, True, Winograd),
+        (torch.bfloat16, False, WinogradAcross),
+        (torch.bfloat16, True, Banded),
+    ],
+)
+def test_convolutions_of_many_channels_are_made_by_what_is_quickest_and_exact_enough(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, amx: bool, kind: type[nn.Module]
+) -> None:
+    monkeypatch.setattr("minedetect.network.cpu_has_amx", lambda: amx)
+    net = QuickUNet(folded(UNet(2, LEAST_CHANNELS // 4).eval()), defaultdict(partial(Scratch, dtype)), dtype)
+    kinds = [type(layer) for block in [*net.down, *net.join] for layer in block]
+    assert kinds == [*[Banded] * 5, *[kind] * 9, *[Banded] * 4]
+    assert {value.dtype for value in [*net.parameters(), *net.buffers()]} == {dtype}
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't allocate memory")])
