@@ -165,7 +165,7 @@ if __name__ == "__main__":
     arguments.add_argument("--run", type=Path)
     arguments.add_argument("--tiles", type=int, default=12, help="tiles on which the plain loop is timed, twice")
     given = arguments.parse_args()
-    rows, cols, channels = (*given.size, *(2048, 1536, 16)[len(given.size) :])
+    rows, cols, channels = (*given.size, *(5567, 3230, 64)[len(given.size) :])
     speed((rows, cols), channels, given.tiles)
     if given.run:
         same_answer(given.run)

@@ -107,7 +107,8 @@ class QuickUNet(nn.Module):
             x: (N, C, H, W), sides multiples of the network's factor.
             core: what is asked for.
         """
-        x = F.pixel_unshuffle(x, self.coarsen).contiguous(memory_format=torch.channels_last)
+        x = F.pixel_unshuffle(x, self.coarsen) if self.coarsen > 1 else x
+        x = x.contiguous(memory_format=torch.channels_last)
         skips: list[Tensor] = []
         for stage, block in enumerate(self.down):
             x = block(x if stage == 0 else _halved(x))
@@ -123,7 +124,8 @@ class QuickUNet(nn.Module):
             x = join(skip[(..., *here.slices)], _part(risen, here, _times(under, 2)))
             held = here
         logits = F.linear(x.permute(0, 2, 3, 1), self.head.weight.flatten(1), self.head.bias).permute(0, 3, 1, 2)
-        return _part(F.pixel_shuffle(logits, self.coarsen), core, _times(held, self.coarsen))
+        logits = F.pixel_shuffle(logits, self.coarsen) if self.coarsen > 1 else logits
+        return _part(logits, core, _times(held, self.coarsen))
 
     def _around(self, window: Window, stage: Tensor) -> Window:
         """What the two convolutions of a stage see of it for a window of their results."""

@@ -236,7 +236,7 @@ def _probability_writer(output: Output, grid: GeoBox) -> Iterator[Write]:
         yield lambda _pixels, _window: None
         return
     forget_killed(output.probability)
-    floating = CogProfile("float32", math.nan, ("mine_probability",), output.tags)
+    floating = CogProfile("float32", math.nan, ("mine_probability",), output.tags, rounded=True)
     with cog_writer(output.probability, grid, floating) as write:
         yield write
 
