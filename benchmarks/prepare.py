@@ -7,7 +7,6 @@ machines; the absolute figures are noisy.
 """
 
 import multiprocessing
-import resource
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from minedetect.runs import Run
 
 def steps(run: Run, image: Path, after: Path, labels: Path) -> None:
     """Prepare one scene and measure its pair, and print what each step took."""
+    from minedetect.devices import peak_rss_mb
     from minedetect.prepare import fit_contract, write_scene, write_split
     from minedetect.raster import open_raster, read_through
     from minedetect.scenes import SceneFiles, admit_scenes, load_scene
@@ -37,8 +37,7 @@ def steps(run: Run, image: Path, after: Path, labels: Path) -> None:
         result = work()
         seconds = time.perf_counter() - started
         once = once or seconds
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-        print(f"{name:34} {seconds:6.1f} s {seconds / once:6.1f} times, peak {peak_mb:5.0f} MB", flush=True)
+        print(f"{name:34} {seconds:6.1f} s {seconds / once:6.1f} times, peak {peak_rss_mb():5.0f} MB", flush=True)
         return result
 
     timed("read the file once", lambda: read_through(open_raster(image)))

@@ -6,6 +6,7 @@ import os
 import resource
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -14,6 +15,8 @@ from minedetect.errors import DeviceError
 
 RESIDENT_SHARE = 0.4
 """Scenes go to the GPU when they fit into this share of its free memory; the rest is the network's."""
+
+PROCESS_STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def peak_rss_mb() -> float:
-    """Largest memory of this process so far, in megabytes (10^6 bytes)."""
+    """Largest memory of this process so far, in megabytes (10^6 bytes).
+
+    On Linux `getrusage` would tell that of the process which started this one, where that is larger.
+    """
+    status = PROCESS_STATUS.read_text(encoding="utf-8") if PROCESS_STATUS.exists() else ""
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return float(line.split()[1]) * 1024 / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return float(peak) / (1e6 if sys.platform == "darwin" else 1e3 / 1.024)
 

@@ -1,13 +1,16 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from minedetect.bands import BandContract
 from minedetect.calibrate import Calibration
 from minedetect.config import DeviceSettings
-from minedetect.devices import gpu_present, pick_device
+from minedetect.devices import gpu_present, peak_rss_mb, pick_device
 from minedetect.errors import BadInput, DeviceError, ModelError
 from minedetect.model import Detector, UNet, load, parameter_count, save, size_mb
 
@@ -153,3 +156,20 @@ def test_a_coarse_network_keeps_what_lies_where(tmp_path: Path) -> None:
     assert again.coarsen == 2
     x = torch.rand(1, 3, 32, 32)
     assert torch.equal(again(x), net(x))
+
+
+def test_peak_memory_is_the_process_own_not_that_of_who_started_it() -> None:
+    before_mb, large = peak_rss_mb(), np.ones(75_000_000)  # 600 MB
+    assert peak_rss_mb() >= before_mb
+    assert peak_rss_mb() > large.nbytes / 1e6
+    asks = "from minedetect.devices import peak_rss_mb; print(peak_rss_mb())"
+    told = subprocess.run([sys.executable, "-c", asks], capture_output=True, check=True).stdout
+    assert 50 < float(told) < large.nbytes / 1e6
+
+
+def test_without_a_status_file_the_system_is_asked_for_peak_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told = peak_rss_mb()
+    monkeypatch.setattr("minedetect.devices.PROCESS_STATUS", tmp_path / "missing")
+    assert peak_rss_mb() > 0.9 * told
