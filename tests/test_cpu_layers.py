@@ -3,19 +3,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from layer_support import nearly, scratch
+from torch import nn
 
 from minedetect import cpu_layers
-from minedetect.cpu_layers import Banded, Rise, Scratch, halved
-
-
-def scratch() -> Scratch:
-    return Scratch(torch.float32)
-
-
-def nearly(found: Tensor, want: Tensor) -> bool:
-    """Equal to rounding: sums of few products of numbers near 1."""
-    return found.shape == want.shape and bool((found - want).abs().max() < 1e-4)
+from minedetect.cpu_layers import Banded, Rise, halved
 
 
 @given(

@@ -2,20 +2,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from layer_support import nearly, scratch
+from torch import nn
 
 from minedetect import winograd
-from minedetect.cpu_layers import Scratch
 from minedetect.winograd import Winograd, WinogradAcross
-
-
-def scratch(dtype: torch.dtype = torch.float32) -> Scratch:
-    return Scratch(dtype)
-
-
-def nearly(found: Tensor, want: Tensor) -> bool:
-    """Equal to rounding: sums of few products of numbers near 1."""
-    return found.shape == want.shape and bool((found - want).abs().max() < 1e-4)
 
 
 @pytest.mark.parametrize("kind", [Winograd, WinogradAcross])
