@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from sampled_run import as_csv, filled, truth, write_run
 from test_browser import CHROMIUM, address, browser, page
 from ui_support import SUMMARY, status
@@ -35,6 +36,12 @@ def read_back(page: Page, file: Path) -> None:
     page.get_by_test_id("stFileUploader").locator("input[type=file]").set_input_files(file)
     expect(page.get_by_test_id("stFileUploader").get_by_text(file.name)).to_be_visible()
     page.get_by_role("button", name="Estimate the hectares").click()
+
+
+def slowly(route: Route) -> None:
+    """A file that takes its time to arrive."""
+    time.sleep(1)
+    route.continue_()
 
 
 @pytest.mark.slow
@@ -67,6 +74,7 @@ def test_a_sample_is_drawn_handed_out_and_read_back(page: Page, address: str, ho
         expect(page.get_by_text(f"{rows[-1]['point']} has no reference")).to_be_visible()
         assert not run.has(ESTIMATE)
 
+        page.route("**/upload_file/**", slowly)
         done = tmp_path / "done.csv"
         done.write_text(as_csv([*rows[:-1], {**rows[-1], "reference": "unusable"}]))
         read_back(page, done)

@@ -69,7 +69,7 @@ def plain(at: AppTest) -> str:
 
 
 def read_back(at: AppTest, name: str, content: str) -> AppTest:
-    at.file_uploader[0].set_value((name, content.encode(), "text/csv")).run()
+    at.file_uploader[0].set_value((name, content.encode(), "text/csv"))
     return press(at, "Estimate the hectares")
 
 
@@ -162,7 +162,9 @@ def test_files_that_are_not_there_are_made_again_alike(drawn: Run, started: Star
 
 def test_labels_come_back_as_hectares(drawn: Run) -> None:
     at = opened("results", run="r")
-    assert next(b for b in at.button if b.label == "Estimate the hectares").disabled
+    at = press(at, "Estimate the hectares")
+    assert any("Choose the table of this sample first" in told for told in alerts(at))
+    assert not drawn.has(ESTIMATE)
     at = read_back(at, "../mine done.csv", as_csv(filled(table(drawn), truth())))
     assert not at.exception
     assert any("labels were read" in told for told in alerts(at))

@@ -11,6 +11,7 @@ import streamlit as st
 
 from minedetect import incoming
 from minedetect.design import Design
+from minedetect.errors import BadInput
 from minedetect.labelled import MOST_BYTES
 from minedetect.runs import ESTIMATE, Run
 from minedetect.ui import frame, results, words
@@ -121,17 +122,21 @@ def interval(area: Mapping[str, Any]) -> str:
 
 def read_back(run: Run, design: Design) -> None:
     """Take the labelled table of a sample, and estimate."""
-    given = st.file_uploader(
-        "Read labels back: the table of this sample, with its column reference filled in",
-        type="csv",
-        max_upload_size=MOST_BYTES // 2**20,
-        key=f"labelled {run.name} {design.sample_id}",
-    )
-    if st.button("Estimate the hectares", disabled=given is None) and given is not None:
-        with frame.in_words(), st.spinner("Estimating"):
-            estimate(run, given.name, given.getvalue())
-            st.session_state[READ] = run.name
-            st.rerun()
+    with st.form(f"labelled {run.name} {design.sample_id}", border=False):  # its button waits while a file arrives
+        given = st.file_uploader(
+            "Read labels back: the table of this sample, with its column reference filled in",
+            type="csv",
+            max_upload_size=MOST_BYTES // 2**20,
+        )
+        pressed = st.form_submit_button("Estimate the hectares")
+    if not pressed:
+        return
+    with frame.in_words(), st.spinner("Estimating"):
+        if given is None:
+            raise BadInput("NO_TABLE", "Choose the table of this sample first, with its column reference filled in.")
+        estimate(run, given.name, given.getvalue())
+        st.session_state[READ] = run.name
+        st.rerun()
 
 
 def estimate(run: Run, name: str, content: bytes) -> None:
