@@ -66,6 +66,8 @@ def fit_folds(run: Run, prepared: Prepared, settings: Settings, following: Follo
         raise SettingError("Several networks (--folds) are trained on one device. Choose --folds 1 or --devices 1.")
     if count < settings.folds:
         log.info("--folds is %d; there are places for %d: so many networks are trained.", settings.folds, count)
+    if count > 1 and settings.validation_share != Settings.model_fields["validation_share"].default:
+        log.info("With several networks each place is validation once; --validation-share is for --folds 1.")
     trained: list[train.Trained] = []
     for number, split in enumerate(prepared.split.folds, start=1):
         fold = Fold(run, number, count)

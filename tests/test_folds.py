@@ -195,3 +195,21 @@ def test_several_networks_want_one_device(
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(SettingError, match="--folds 1 or --devices 1"):
         train_run(Run(tmp_path / "r"), files, settings)
+
+
+def test_a_share_that_several_networks_do_not_validate_on_is_told(
+    files: list[SceneFiles], settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def listen(step: str, done: int, _total: int) -> None:
+        if step == "train" and done:
+            raise Cancelled
+
+    def told(share: float) -> bool:
+        caplog.clear()
+        with caplog.at_level("INFO"), pytest.raises(Cancelled):
+            train_run(
+                Run(tmp_path / str(share)), files, settings.model_copy(update={"validation_share": share}), listen
+            )
+        return "--validation-share is for --folds 1" in caplog.text
+
+    assert (told(0.3), told(0.2)) == (True, False)
