@@ -33,7 +33,7 @@ from minedetect.demo import write_inputs
 from minedetect.draft import Draft, Given, Role
 from minedetect.evaluation_figures import draw_evaluation
 from minedetect.evidence import Comparison, Truth
-from minedetect.figures import draw_history
+from minedetect.figures import Curves, draw_history
 from minedetect.grid import whole
 from minedetect.inspection import inspect
 from minedetect.journal import Journal
@@ -177,7 +177,7 @@ def _learned(run: Run, prepared: Prepared) -> Detector:
     draw_evaluation(run.path(EVALUATION_PICTURE), evaluation.content)
     history = [_epoch(number) for number in range(1, EPOCHS + 1)]
     write_metrics(run.path(METRICS), history)
-    draw_history(run.path(HISTORY), [asdict(row) for row in history], EPOCHS)
+    draw_history(run.path(HISTORY), [Curves([asdict(row) for row in history], EPOCHS)])
     detector = Detector(UNet(len(scene.names), WIDTH).eval(), WIDTH, prepared.contract)
     model.save(detector, run.path(MODEL))
     return detector

@@ -124,16 +124,27 @@ def hatched(rgb: Rgb, chosen: Chosen, colours: tuple[str, str] = (PALE, DARK)) -
     return overlay(overlay(rgb, chosen & ~stripe, colours[0], 1.0), chosen & stripe, colours[1], 1.0)
 
 
-def draw_history(path: Path, history: Sequence[dict[str, float]], best_epoch: int) -> None:
-    """`training_history.png`: loss, IoU and Dice per epoch, the kept epoch marked.
+@dataclass(frozen=True)
+class Curves:
+    """How the training of one network went.
+
+    Args:
+        rows: of its `metrics.csv`, one an epoch.
+        kept_epoch: the epoch whose weights were kept.
+    """
+
+    rows: Sequence[dict[str, float]]
+    kept_epoch: int
+
+
+def draw_history(path: Path, networks: Sequence[Curves]) -> None:
+    """`training_history.png`: loss, IoU and Dice per epoch of each network, the kept epoch marked.
 
     Args:
         path: the PNG.
-        history: rows of `metrics.csv`.
-        best_epoch: the epoch whose weights were kept.
+        networks: those of the run, at least one.
     """
     figure = Figure(figsize=(12, 4), dpi=DPI, layout="constrained")
-    epochs = [row["epoch"] for row in history]
     panels: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         ("Loss", (("train_loss", "training", GREY), ("validation_loss", "validation", BLUE))),
         ("IoU of mines, validation", (("iou", "IoU", BLUE),)),
@@ -142,11 +153,32 @@ def draw_history(path: Path, history: Sequence[dict[str, float]], best_epoch: in
     for i, (title, lines) in enumerate(panels):
         ax = figure.add_subplot(1, 3, i + 1)
         for key, label, colour in lines:
-            ax.plot(epochs, [row[key] for row in history], color=colour, label=label, marker=".", markersize=4)
-        ax.axvline(best_epoch, color=RED, linestyle="--", linewidth=1, label=f"kept: epoch {best_epoch}")
+            _draw_lines(ax, networks, key, label, colour)
+        _mark_kept(ax, networks, lines[-1][0])
         ax.set_title(title)
         ax.set_xlabel("epoch")
         ax.set_ylim(bottom=0, top=1 if i else None)
         ax.grid(alpha=0.3)
         ax.legend(fontsize=8)
+    if len(networks) > 1:
+        figure.suptitle(f"{len(networks)} networks, each judged on places where it did not learn", fontsize=11)
     save(figure, path)
+
+
+def _draw_lines(ax: Axes, networks: Sequence[Curves], key: str, label: str, colour: str) -> None:
+    one = len(networks) == 1
+    for number, network in enumerate(networks):
+        epochs, values = [row["epoch"] for row in network.rows], [row[key] for row in network.rows]
+        shown = {"marker": ".", "markersize": 4} if one else {"linewidth": 1, "alpha": 0.7}
+        ax.plot(epochs, values, color=colour, label="" if number else label, **shown)
+
+
+def _mark_kept(ax: Axes, networks: Sequence[Curves], key: str) -> None:
+    """A line at the kept epoch of the only network; a dot on the line of each of several."""
+    if len(networks) == 1:
+        kept = networks[0].kept_epoch
+        ax.axvline(kept, color=RED, linestyle="--", linewidth=1, label=f"kept: epoch {kept}")
+        return
+    kept_rows = [row for network in networks for row in network.rows if row["epoch"] == network.kept_epoch]
+    epochs, values = [row["epoch"] for row in kept_rows], [row[key] for row in kept_rows]
+    ax.plot(epochs, values, "o", color=RED, markersize=5, label="kept epochs")

@@ -13,7 +13,7 @@ from minedetect.config import Settings
 from minedetect.devices import pick_device
 from minedetect.errors import Cancelled
 from minedetect.evaluation_figures import draw_evaluation
-from minedetect.figures import draw_history
+from minedetect.figures import Curves, draw_history
 from minedetect.fitting import Following, fit_folds, provenance_of
 from minedetect.journal import Journal, Listener, no_listener
 from minedetect.keeper import Fold, asked_to_stop
@@ -108,7 +108,7 @@ def _evaluated(run: Run, prepared: Prepared, settings: Settings, trained: Sequen
     run.write_json(EVALUATION, evaluation.content)
     draw_evaluation(run.path(EVALUATION_PICTURE), evaluation.content)
     *before, last = trained
-    draw_history(run.path(HISTORY), [asdict(e) for e in last.history], last.best_epoch)
+    draw_history(run.path(HISTORY), [Curves([asdict(e) for e in one.history], one.best_epoch) for one in trained])
     signs = [
         replace(sign, name=f"{sign.name}{Fold(run, number, len(trained))}")
         for number, one in enumerate(before, start=1)

@@ -11,7 +11,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
 from minedetect.change import FIRM, RING, difference
-from minedetect.figures import Stretch, draw_history, pooled, scale_bar, shown_bands, thinned
+from minedetect.figures import Curves, Stretch, draw_history, pooled, scale_bar, shown_bands, thinned
 from minedetect.grid import WGS84, Window, pixel_sides_m
 from minedetect.mask_figures import CLOSEUP_PX, CloseUp, closeup_window, draw_edges, draw_mask
 from minedetect.raster import Mask
@@ -241,10 +241,15 @@ def test_pixels_of_degrees_are_narrower_far_from_the_equator() -> None:
     assert width_m == pytest.approx(height_m / 2, rel=0.01)
 
 
-def test_the_kept_epoch_is_marked(tmp_path: Path) -> None:
-    history = [
+def test_the_kept_epoch_of_each_network_is_marked(tmp_path: Path) -> None:
+    rows = [
         {"epoch": e, "train_loss": 1 / e, "validation_loss": 1.2 / e, "iou": 0.1 * e, "dice": 0.11 * e}
         for e in (1, 2, 3)
     ]
-    draw_history(tmp_path / "h.png", history, 3)
-    assert coloured(tmp_path / "h.png", "#D1495B", tolerance=0.15) > 100
+    one, two, same = tmp_path / "one.png", tmp_path / "two.png", tmp_path / "same.png"
+    draw_history(one, [Curves(rows, 3)])
+    assert coloured(one, "#D1495B", tolerance=0.15) > 100
+    worse = [{**row, "iou": row["iou"] / 2} for row in rows]
+    draw_history(two, [Curves(rows, 3), Curves(worse, 2)])
+    draw_history(same, [Curves(rows, 3), Curves(rows, 3)])
+    assert coloured(two, "#D1495B", tolerance=0.15) > 1.2 * coloured(same, "#D1495B", tolerance=0.15)
