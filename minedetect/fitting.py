@@ -68,6 +68,10 @@ def fit_folds(run: Run, prepared: Prepared, settings: Settings, following: Follo
         log.info("--folds is %d; there are places for %d: so many networks are trained.", settings.folds, count)
     if count > 1 and settings.validation_share != Settings.model_fields["validation_share"].default:
         log.info("With several networks each place is validation once; --validation-share is for --folds 1.")
+    for number in range(1, count + 1) if count > 1 else ():
+        table = Fold(run, number, count).path(METRICS)
+        if not table.is_file():
+            write_metrics(table, ())  # who watches sees from the start how many there will be
     trained: list[train.Trained] = []
     for number, split in enumerate(prepared.split.folds, start=1):
         fold = Fold(run, number, count)

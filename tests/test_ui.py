@@ -8,7 +8,19 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from ui_support import CONFIG, EVALUATION, HOSTILE, alerts, finished_run, home, metrics, opened, run_in_state, shown
+from ui_support import (
+    CONFIG,
+    EVALUATION,
+    HOSTILE,
+    alerts,
+    finished_run,
+    home,
+    metrics,
+    opened,
+    run_in_state,
+    shown,
+    write_networks,
+)
 
 from minedetect import draft, jobs, runs, server
 from minedetect.runs import Run
@@ -217,7 +229,17 @@ def test_the_curve_leaves_out_a_half_written_line(demo: Run) -> None:
     assert json.loads(charts[1].proto.spec)["data"][0]["x"] == [*range(1, 13)]
 
 
+def test_the_curve_of_one_of_several_networks_is_called_that(demo: Run) -> None:
+    write_networks(demo, 12, 12, 3)
+    at = opened("results", run="demo")
+    at.session_state[f"{scores.EPOCHS} demo"] = True
+    charts = at.run().get("plotly_chart")
+    assert json.loads(charts[0].proto.spec)["data"][0]["x"] == [1, 2, 3]
+    assert "those of network 3 of 3" in shown(at)
+
+
 def test_every_artifact_can_be_downloaded(demo: Run) -> None:
+    write_networks(demo, 12, 12)
     buttons = opened("results", run="demo").get("download_button")
     labels = " ".join(button.proto.label.replace("\\", "") for button in buttons)
     there = {p.relative_to(demo.root).as_posix() for p in demo.root.rglob("*") if p.is_file()}

@@ -16,6 +16,7 @@ from ui_support import (
     run_in_state,
     shown,
     status,
+    write_networks,
     write_older_metrics,
 )
 
@@ -137,6 +138,15 @@ def test_a_run_that_trained_alone_is_compared_in_what_it_has(two: tuple[Run, Run
     assert list(at.dataframe[0].value["Run"]) == ["first"]
     assert "second compared no dates" in shown(at)
     assert "second has no curves" in shown(at)
+
+
+def test_curves_of_one_of_several_networks_are_called_that(two: tuple[Run, Run]) -> None:
+    assert "several networks" not in shown(compared("first", "second"))
+    write_networks(two[1], 12, 3)
+    at = compared("first", "second")
+    assert "second has several networks; the curves are those of the one that was trained last" in shown(at)
+    lines = json.loads(at.get("plotly_chart")[0].proto.spec)["data"]
+    assert lines[1]["x"] == [1, 2, 3]
 
 
 def test_runs_on_different_files_are_said_to_be(two: tuple[Run, Run]) -> None:

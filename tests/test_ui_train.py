@@ -20,7 +20,9 @@ from ui_support import (
     opened,
     run_in_state,
     shown,
+    status,
     write_metrics,
+    write_networks,
     write_older_metrics,
 )
 
@@ -86,6 +88,32 @@ def test_a_training_at_work_shows_figures_curves_health_and_stop(home: Path) -> 
     assert f"{words.HEALTH['good']} **Loss:** The training loss fell from" in plain(at)
     assert "Stop" in [b.label for b in at.button]
     assert primary(at) == []
+
+
+def test_several_networks_are_told_apart_and_foretold_together(home: Path) -> None:
+    run = training(home, done=72, total=240)
+    write_networks(run, 60, 12, 0, 0)
+    at = opened("train", run="demo")
+    assert not at.exception
+    assert "network 2 of 4 · epoch 12 of 60" in at.get("progress")[0].proto.text
+    found = metrics(at)
+    assert (found["Network"], found["Epoch"], found["Time left, at most"]) == ("2 of 4", "12 of 60", "17 min")
+    assert "those of network 2 of 4" in shown(at)
+
+
+@pytest.mark.parametrize(
+    ("done", "told"), [(0, "1 of 4 · epoch 0"), (60, "2 of 4 · epoch 0"), (240, "4 of 4 · epoch 60")]
+)
+def test_a_network_begins_where_the_one_before_ends(done: int, told: str) -> None:
+    assert f"network {told} of 60" in watch.sentence(status("running", step="train", done=done, total=240), 4)
+
+
+def test_several_networks_that_ended_are_counted_together(home: Path) -> None:
+    write_networks(training(home, "stopped"), 60, 12, 0, 0)
+    told = "up to epoch 12 of network 2 of 4 is kept. **Resume** goes on from there."
+    assert told in plain(opened("train", run="demo"))
+    write_networks(finished_run(home), 12, 12, 12, 12)
+    assert metrics(opened("train", run="demo"))["Trained for"] == "5 min"
 
 
 def test_the_best_epoch_is_marked(home: Path) -> None:

@@ -135,11 +135,19 @@ def finished_run(home: Path, name: str = "demo", **changes: object) -> Run:
     return run
 
 
-def write_metrics(run: Run, epochs: int, half_line: str = "99,0.1") -> None:
+def write_metrics(run: Run, epochs: int, half_line: str = "99,0.1", table: str = runs.METRICS) -> None:
     """Curves of a training that goes well; the last line is half written, as while it goes on."""
-    curves.write_metrics(run.path(runs.METRICS), [_epoch(number) for number in range(1, epochs + 1)])
-    with run.path(runs.METRICS).open("a", encoding="utf-8") as file:
+    curves.write_metrics(run.path(table), [_epoch(number) for number in range(1, epochs + 1)])
+    with run.path(table).open("a", encoding="utf-8") as file:
         file.write(half_line)
+
+
+def write_networks(run: Run, *epochs: int) -> None:
+    """Curves of a run of several networks, so many epochs each; those of the last one are those of the run."""
+    for number, count in enumerate(epochs, start=1):
+        run.path(f"{runs.FOLDS_FOLDER}/{number}").mkdir(parents=True, exist_ok=True)
+        write_metrics(run, count, "", f"{runs.FOLDS_FOLDER}/{number}/{runs.METRICS}")
+    write_metrics(run, [count for count in epochs if count][-1])
 
 
 def write_older_metrics(run: Run, epochs: int) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from minedetect.curves import Epoch, of_older_version, read_metrics
+from minedetect.curves import Epoch, of_older_version
 from minedetect.presets import flag
 from minedetect.runs import CONFIG, EVALUATION, METRICS, SUMMARY, Run, list_runs
 from minedetect.ui import charts, frame, results, words
+from minedetect.ui.networks import networks_of
 
 MOST = 4
 CHOICE = "compared runs"
@@ -183,13 +184,18 @@ def _value(values: Mapping[str, Any], name: str) -> str:
 
 def curves(runs: Sequence[Run]) -> None:
     """Overlap and loss per epoch, a line a run."""
-    histories = {run.name: read_metrics(run.path(METRICS)) or None for run in runs}
+    networks = {run.name: networks_of(run) for run in runs}
+    histories = {name: found.last or None for name, found in networks.items()}
     frame.section("How the models learned")
     older = {run.name for run in runs if not histories[run.name] and of_older_version(run.path(METRICS))}
     _without({n: h for n, h in histories.items() if n not in older}, "has no curves")
     _without(dict.fromkeys(sorted(older)), "was trained by an older version, whose curves cannot be shown")
     if not any(histories.values()):
         return
+    _without(
+        {name: None for name, found in networks.items() if found.count > 1},
+        "has several networks; the curves are those of the one that was trained last",
+    )
     for column, (name, title, alt) in zip(st.columns(len(CURVES)), CURVES, strict=True):
         column.markdown(f"**{title}**")
         figure = _figure(histories, attrgetter(name))

@@ -46,6 +46,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         runs.EVALUATION,
         runs.EVALUATION_PICTURE,
         runs.METRICS,
+        f"{runs.FOLDS_FOLDER}/*/{runs.METRICS}",
         runs.HISTORY,
         runs.SPLIT,
         runs.SPLIT_PICTURE,

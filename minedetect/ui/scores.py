@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import streamlit as st
 
-from minedetect.curves import Epoch, of_older_version, read_metrics
+from minedetect.curves import of_older_version
 from minedetect.runs import METRICS, Run
 from minedetect.ui import charts, frame, words
+from minedetect.ui.networks import Networks, networks_of
 
 EPOCHS = "epochs of"
 SCORES = {
@@ -109,20 +110,22 @@ def _interval(ci95: object) -> str:
 
 def learning_curve(run: Run) -> None:
     """Loss and overlap per epoch, as charts and as a table, once they are asked for: charts load slowly."""
-    history = read_metrics(run.path(METRICS))
-    older = not history and of_older_version(run.path(METRICS))
-    if not history and not older:
+    networks = networks_of(run)
+    older = not networks.last and of_older_version(run.path(METRICS))
+    if not networks.last and not older:
         return
     frame.section("How the model learned")
     if older:
         st.caption(words.OLDER_CURVES)
     else:
-        st.fragment(_epochs)(run, history)
+        st.fragment(_epochs)(run, networks)
 
 
-def _epochs(run: Run, history: Sequence[Epoch]) -> None:
+def _epochs(run: Run, networks: Networks) -> None:
     with st.expander("Loss and overlap per epoch", key=f"{EPOCHS} {run.name}", on_change="rerun") as shown:
         if shown.open:
-            charts.curves(history)
+            if networks.count > 1:
+                st.caption(networks.caption())
+            charts.curves(networks.last)
             st.markdown("**The same as a table**")
-            st.dataframe([asdict(row) for row in history], hide_index=True)
+            st.dataframe([asdict(row) for row in networks.last], hide_index=True)

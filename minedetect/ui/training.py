@@ -9,11 +9,12 @@ import streamlit as st
 
 from minedetect import health
 from minedetect.config import Settings
-from minedetect.curves import Epoch, of_older_version, read_metrics
+from minedetect.curves import Epoch, of_older_version
 from minedetect.presets import settings_from
 from minedetect.runs import CONFIG, EVALUATION, METRICS, Run, Status
 from minedetect.trends import best
 from minedetect.ui import charts, frame, results, watch, words
+from minedetect.ui.networks import Networks, networks_of
 
 RECENT = 5
 """Epochs whose seconds foretell those to come: early ones may have been slower."""
@@ -31,31 +32,29 @@ def show(run: Run) -> bool:
     Returns:
         Whether the page's main button was given: to resume, to start anew or to see the results.
     """
-    active, status = watch.progress(run, _live, main=True), run.status()
-    history = read_metrics(run.path(METRICS))
+    active, status = watch.progress(run, _figures, main=True), run.status()
     if status.state == "done":
         frame.open_results(run, main=True)
     if not active:
-        _figures(run, status, history)
-    _explain(run, history)
+        _figures(run, status)
+    _explain(run, networks_of(run).last)
     return active or status.state == "done" or watch.can_go_on(run)
 
 
-def _live(run: Run, status: Status) -> None:
-    _figures(run, status, read_metrics(run.path(METRICS)))
-
-
-def _figures(run: Run, status: Status, history: Sequence[Epoch]) -> None:
+def _figures(run: Run, status: Status) -> None:
     """How far and how fast, the curves, and what they say; a word where there is nothing."""
-    if not history:
+    networks = networks_of(run)
+    if not networks.last:
         usual = NO_CURVES.get(status.shown_state(), "No epoch was finished, so there are no curves.")
         st.caption(words.OLDER_CURVES if of_older_version(run.path(METRICS)) else usual)
         return
     settings = asked(run)
-    _speed(status, history, settings.epochs if settings else status.total)
-    charts.curves(history)
+    _speed(status, networks, settings.epochs if settings else status.total // networks.count)
+    if networks.count > 1:
+        st.caption(networks.caption())
+    charts.curves(networks.last)
     if settings:
-        _health(health.signs(history, settings))
+        _health(health.signs(networks.last, settings))
 
 
 def asked(run: Run) -> Settings | None:
@@ -69,24 +68,27 @@ def asked(run: Run) -> Settings | None:
     return None
 
 
-def _speed(status: Status, history: Sequence[Epoch], epochs: int) -> None:
-    last, kept = history[-1], best(history)
+def _speed(status: Status, networks: Networks, epochs: int) -> None:
+    last, kept = networks.last[-1], best(networks.last)
     with st.container(horizontal=True, gap="medium"):
+        if networks.count > 1:
+            st.metric("Network", f"{networks.number} of {networks.count}", width="content")
         st.metric("Epoch", f"{last.epoch} of {epochs}", width="content")
         st.metric("Best IoU", f"{kept.iou:.2f} (epoch {kept.epoch})" if kept else words.UNKNOWN, width="content")
         st.metric("Patches per second", f"{last.patches_per_s:.3g}", width="content")
         st.metric("Memory", words.size(int(1e6 * last.memory_mb)), width="content")
         if status.state == "running" and status.step == "train":
-            left = words.duration(left_s(history, epochs))
+            left = words.duration(left_s(networks, epochs))
             told = "If every epoch is needed; training ends earlier where the IoU no longer gets better."
             st.metric("Time left, at most", left, help=told, width="content")
         elif status.state == "done":
-            st.metric("Trained for", words.duration(sum(row.seconds for row in history)), width="content")
+            st.metric("Trained for", words.duration(networks.seconds), width="content")
 
 
-def left_s(history: Sequence[Epoch], epochs: int) -> float:
-    """Seconds until all epochs are done, at the pace of the recent ones."""
-    return max(0, epochs - history[-1].epoch) * fmean(row.seconds for row in history[-RECENT:])
+def left_s(networks: Networks, epochs: int) -> float:
+    """Seconds until all epochs of all networks are done, at the pace of the recent ones."""
+    left = max(0, epochs - networks.last[-1].epoch) + networks.waiting * epochs
+    return left * fmean(row.seconds for row in networks.last[-RECENT:])
 
 
 def _health(signs: Sequence[health.Sign]) -> None:

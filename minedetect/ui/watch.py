@@ -7,9 +7,10 @@ from collections.abc import Callable
 import streamlit as st
 
 from minedetect import jobs
-from minedetect.curves import of_older_version, read_metrics
+from minedetect.curves import of_older_version
 from minedetect.runs import EVALUATION, METRICS, Run, State, Status
 from minedetect.ui import frame, words
+from minedetect.ui.networks import networks_of
 
 EVERY_S = 1.0
 
@@ -52,7 +53,7 @@ def _live(run: Run, was: State | None, details: Details) -> None:
         if status.state == "queued":
             st.info(f"{words.QUEUED} {words.literal(status.message)}")
         else:
-            st.progress(share(status), text=words.literal(sentence(status)))
+            st.progress(share(status), text=words.literal(sentence(status, networks_of(run).count)))
         if st.button("Stop", key=f"stop {run.name}", help="What was finished is kept."):
             with st.spinner("Stopping"):
                 jobs.stop(run)
@@ -65,16 +66,20 @@ def share(status: Status) -> float:
     return min(1.0, max(0.0, status.done / status.total)) if status.total > 0 else 0.0
 
 
-def sentence(status: Status) -> str:
-    """Which step a run is at, and how far."""
+def sentence(status: Status, networks: int = 1) -> str:
+    """Which step a run is at, and how far; a training counts the epochs of all its networks."""
     if not status.step:
         return "Starting"
     parts = [words.step(status.step)]
     if status.step in status.steps and len(status.steps) > 1:
         parts.insert(0, f"Step {status.steps.index(status.step) + 1} of {len(status.steps)}")
     if status.total > 0:
-        done = f"epoch {status.done} of {status.total}" if status.step == "train" else words.percent(share(status))
-        parts.append(done)
+        epochs = status.total // networks
+        before = min(status.done // epochs, networks - 1) if epochs else 0
+        if networks > 1 and status.step == "train":
+            parts.append(f"network {before + 1} of {networks}")
+        of = f"epoch {status.done - before * epochs} of {epochs}"
+        parts.append(of if status.step == "train" else words.percent(share(status)))
     return " · ".join(parts)
 
 
@@ -110,14 +115,19 @@ def resumption(run: Run) -> str:
     """Where a run goes on when it is resumed, as Markdown."""
     if run.has(EVALUATION):
         return "Its training is done and kept. **Resume** goes on with the steps after it."
-    history = read_metrics(run.path(METRICS))
-    if not history and of_older_version(run.path(METRICS)):
+    networks = networks_of(run)
+    if not networks.last and of_older_version(run.path(METRICS)):
         return (
             "Its curves were written by an older version. **Resume** goes on where its checkpoint is, or says why not."
         )
-    if not history:
+    if not networks.last:
         return "No epoch of its training was finished. **Resume** begins with the first one."
-    last = history[-1].epoch
+    last = networks.last[-1].epoch
+    if networks.count > 1:
+        return (
+            f"What was learned up to epoch {last} of network {networks.number} of {networks.count} is kept. "
+            "**Resume** goes on from there."
+        )
     kept = "The first epoch of its training is" if last == 1 else f"The first {last} epochs of its training are"
     return f"{kept} kept. **Resume** goes on with epoch {last + 1}."
 
