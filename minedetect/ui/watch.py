@@ -74,13 +74,16 @@ def sentence(status: Status, networks: int = 1) -> str:
     if status.step in status.steps and len(status.steps) > 1:
         parts.insert(0, f"Step {status.steps.index(status.step) + 1} of {len(status.steps)}")
     if status.total > 0:
-        epochs = status.total // networks
-        before = min(status.done // epochs, networks - 1) if epochs else 0
-        if networks > 1 and status.step == "train":
-            parts.append(f"network {before + 1} of {networks}")
-        of = f"epoch {status.done - before * epochs} of {epochs}"
-        parts.append(of if status.step == "train" else words.percent(share(status)))
+        parts.extend(_epoch(status, networks) if status.step == "train" else [words.percent(share(status))])
     return " · ".join(parts)
+
+
+def _epoch(status: Status, networks: int) -> list[str]:
+    """The epoch of a training, and of which network it is where there are several."""
+    epochs = status.total // networks
+    before = min(status.done // epochs, networks - 1) if epochs else 0
+    told = f"epoch {status.done - before * epochs} of {epochs}"
+    return [told] if networks == 1 else [f"network {before + 1} of {networks}", told]
 
 
 def ended_early(run: Run, status: Status, main: bool) -> None:
